@@ -1,0 +1,1 @@
+"""Places that light curves come from, behind one protocol."""

@@ -1,0 +1,287 @@
+"""Settings: one frozen model, read from TOML and ``LARUN_*`` environment variables.
+
+Precedence, highest first: arguments of `load`, environment (``LARUN_SEARCH__WINDOW_D=1.2``), the TOML file,
+the defaults below. Unknown keys are refused with the nearest known name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from larun.errors import ConfigurationError
+
+ENVIRONMENT_PREFIX = "LARUN_"
+_NOT_SETTINGS = {"LARUN_CONFIG"}
+"""Variables with the prefix that are not settings: the file to read."""
+
+DATA_FOLDER = next(
+    folder
+    for folder in (Path(__file__).parent / "_data", Path(__file__).parents[1] / "data")
+    if folder.is_dir() or folder.name == "data"
+)
+"""Default bundle and configuration: inside an installed wheel, or beside the package in a checkout."""
+
+CLUSTER_FOLDER = next(
+    folder
+    for folder in (
+        Path(__file__).parent / "_data" / "clusters",
+        Path(__file__).parents[1] / "deployments" / "clusters",
+    )
+    if folder.is_dir() or folder.parent.name == "deployments"
+)
+"""Cluster files that come with larun."""
+
+
+class Section(BaseModel):
+    """Base of the sections: frozen, unknown keys forbidden."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IngestSettings(Section):
+    """How products become shards of the store."""
+
+    shard_targets: int = Field(256, ge=1, le=4096, description="targets of one shard, the unit of work")
+    chunk_targets: int = Field(16, ge=1, description="targets of one inner chunk, the unit of reading")
+    min_good_cadences: int = Field(500, ge=1, description="targets with fewer good cadences are rejected")
+    quality_mask: int | None = Field(
+        None, ge=0, description="quality bits that make a cadence bad; by default the mission's, as in lightkurve"
+    )
+    fetch_threads: int = Field(4, ge=1, le=64, description="products fetched at once within one shard")
+    quarantine: bool = Field(True, description="keep products that failed verification, for people to look at")
+
+
+class SimulateSettings(Section):
+    """The simulated sector."""
+
+    stars: int = Field(512, ge=1, description="stars of the sector")
+    seed: int = Field(20180725, ge=0, description="everything drawn comes from this seed")
+    days: float = Field(27.4, gt=1, le=60, description="length of the sector, days")
+    cadence_s: int = Field(120, ge=20, description="time between cadences, seconds")
+    planet_fraction: float = Field(0.10, ge=0, le=1, description="share of stars with a transiting planet")
+    binary_fraction: float = Field(0.08, ge=0, le=1, description="share of stars with an eclipsing binary")
+    variable_fraction: float = Field(0.30, ge=0, le=1, description="share of stars with spots or pulsations")
+
+
+class SearchSettings(Section):
+    """Detrending and period search."""
+
+    window_d: float = Field(1.0, gt=0, description="window of the robust detrending, days")
+    bin_minutes: float = Field(10.0, ge=0, description="bin of the period search, minutes; 0 for none")
+    min_period_d: float = Field(0.5, gt=0, description="shortest trial period, days")
+    max_period_d: float = Field(15.0, gt=0, description="longest trial period, days")
+    oversampling: float = Field(3.0, gt=0, description="trial frequencies per resolved frequency (Ofir 2014)")
+    n_durations: int = Field(8, ge=1, le=32, description="trial durations per period")
+    min_duration_h: float = Field(0.8, gt=0, description="shortest trial duration, hours")
+    max_duration_h: float = Field(12.0, gt=0, description="longest trial duration, hours")
+    max_duty_cycle: float = Field(0.15, gt=0, lt=0.5, description="longest duration over period")
+    top_peaks: int = Field(4, ge=1, description="peaks of a star that are refined at full cadence")
+    quality_mask: int = Field(
+        0b0001_0001_1010_0000_1011_1111,
+        ge=0,
+        description="mission quality bits that hide a cadence from the search",
+    )
+
+
+class VetSettings(Section):
+    """Thresholds of the vetting flags."""
+
+    min_transits: int = Field(2, ge=1, description="fewer set few_transits")
+    min_coverage: float = Field(0.3, ge=0, le=1, description="smaller share of the period observed sets low_coverage")
+    odd_even_sigma: float = Field(4.0, gt=0, description="larger sets odd_even")
+    secondary_snr: float = Field(7.0, gt=0, description="larger sets secondary")
+    max_planet_depth_ppm: float = Field(50_000.0, gt=0, description="deeper sets too_deep")
+    min_shape: float = Field(0.15, ge=0, le=1, description="smaller sets v_shape")
+    max_single_event_fraction: float = Field(0.7, gt=0, le=1, description="larger sets single_dominates")
+    max_gap_fraction: float = Field(0.5, ge=0, le=1, description="larger sets near_gap")
+    sinusoid_ratio: float = Field(1.0, gt=0, description="larger sets sinusoid")
+    max_duration_ratio: float = Field(
+        3.0, gt=0, description="duration over that of the star's density; larger sets long_duration"
+    )
+    pile_up_stars: int = Field(
+        6, ge=2, description="stars of a sector with one epoch and period that set epoch_pile_up"
+    )
+
+
+class SweepSettings(Section):
+    """Classification and ranking."""
+
+    bundle: str = Field("default", description="model bundle: `default`, name, name/version or a folder")
+    min_snr: float = Field(7.0, ge=0, description="candidates need this SNR")
+    min_sde: float = Field(5.0, ge=0, description="candidates need this SDE")
+    min_planet_probability: float = Field(
+        0.10, ge=0, le=1, description="candidates need this probability of a planetary transit"
+    )
+    shards_per_task: int = Field(1, ge=1, description="whole shards that one task run sweeps")
+
+
+class TrainSettings(Section):
+    """Training of the network."""
+
+    name: str = Field("spectral-cnn", description="name of the bundle")
+    architecture: Literal["spectral_cnn"] = Field("spectral_cnn", description="network to train")
+    data: str = Field("simulated", description="labelled light curves: a folder with lc_bank.npz, or `simulated`")
+    stars: int = Field(600, ge=12, description="stars of the simulated training sector")
+    injections: int = Field(2000, ge=0, description="shapes injected into quiet light curves")
+    epochs: int = Field(40, ge=0, description="passes over the training views; 0 only prepares them")
+    batch_size: int = Field(64, ge=1, description="views per step")
+    learning_rate: float = Field(2e-3, gt=0, description="peak of the cosine schedule")
+    validation_fraction: float = Field(0.2, gt=0, lt=1, description="share of the stars held out to validate")
+    test_fraction: float = Field(0.15, gt=0, lt=1, description="share of the stars held out to the end")
+    augment: bool = Field(True, description="noise, shift, scale and dropout on the training views")
+    seed: int = Field(1, ge=0, description="seed of everything random in training")
+
+
+class RunSettings(Section):
+    """Where and on what a run is executed."""
+
+    cluster: str = Field("local", description="cluster file: a name in deployments/clusters or a path to YAML")
+    lease_hours: float = Field(12.0, gt=0, description="a night older than this no longer holds its sector")
+
+
+class Settings(BaseSettings):
+    """All settings of larun."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__"
+    )
+
+    root: str = Field("survey", description="survey root: a local folder or s3://bucket/prefix")
+    storage_options: dict[str, Any] = Field(
+        default_factory=dict,
+        repr=False,
+        description="fsspec options of the root, e.g. endpoint_url; never recorded",
+    )
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
+    simulate: SimulateSettings = Field(default_factory=SimulateSettings)
+    search: SearchSettings = Field(default_factory=SearchSettings)
+    vet: VetSettings = Field(default_factory=VetSettings)
+    sweep: SweepSettings = Field(default_factory=SweepSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    run: RunSettings = Field(default_factory=RunSettings)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Settings as recorded with a run; access options are left out, they may hold secrets."""
+        return self.model_dump(mode="json", exclude={"storage_options"})
+
+
+def digest(*sections: BaseModel) -> str:
+    """Hexadecimal SHA-256 over the values of the given sections, 64 characters."""
+    values = [section.model_dump(mode="json") for section in sections]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def load(path: str | Path | None = None, **overrides: Any) -> Settings:
+    """Read the settings.
+
+    Parameters
+    ----------
+    path : path, optional
+        TOML file; by default the one that ``LARUN_CONFIG`` names, else none.
+    **overrides
+        Values that win over file and environment; nested sections as dictionaries.
+
+    Returns
+    -------
+    Settings
+        Frozen.
+
+    Raises
+    ------
+    ConfigurationError
+        The file cannot be read, or a key or value is wrong; names the key and the nearest known one.
+    """
+    path = path or os.environ.get("LARUN_CONFIG")
+    values = _read_toml(Path(path)) if path else {}
+    _refuse_unknown_variables()
+    values = _merge(values, _environment(), overrides)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error, str(path) if path else "settings")) from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+
+
+def _environment() -> dict[str, Any]:
+    """Values of the environment as nested dictionaries; the model converts the text."""
+    values: dict[str, Any] = {}
+    for name, text in os.environ.items():
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in _NOT_SETTINGS:
+            continue
+        *sections, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = _json_or_text(text) if key == "storage_options" else text
+    return values
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _refuse_unknown_variables() -> None:
+    known = {f"{ENVIRONMENT_PREFIX}{key.upper()}" for key in known_keys("__")} | _NOT_SETTINGS
+    for name in os.environ:
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+            raise ConfigurationError(f"the environment variable {name} is no setting{_nearest(name, known)}")
+
+
+def known_keys(separator: str = ".") -> list[str]:
+    """Names of all settings, such as ``search.window_d``."""
+    keys: list[str] = []
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            keys += [f"{name}{separator}{key}" for key in section.model_fields]
+        else:
+            keys.append(name)
+    return keys
+
+
+def _merge(*layers: dict[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, dict) and isinstance(merged.get(key), dict):
+                merged[key] = _merge(merged[key], value)
+            else:
+                merged[key] = value
+    return merged
+
+
+def _nearest(name: str, known) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    lines = []
+    known = known_keys() + list(Settings.model_fields)
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{key} is no setting{_nearest(key, known)}")
+        else:
+            lines.append(f"{key}: {item['msg']}, got {item['input']!r}")
+    return f"{source}: " + "; ".join(lines)

@@ -1,0 +1,88 @@
+"""Errors that larun raises. Each says what was expected, what came and what to do.
+
+::
+
+    LarunError
+    ├── ConfigurationError        a setting is unknown, malformed or contradicts another
+    ├── InputError                a file or argument of the user cannot be used
+    ├── ProductError              one target's product; becomes that target's status
+    │   ├── ProductAbsent         status absent: the archive has no such product
+    │   ├── ProductCorrupt        status corrupt: it arrived and failed verification
+    │   ├── ProductUnreachable    status unreachable: transient, worth a repair run
+    │   └── ProductRejected       status rejected: too few good cadences, or off the sector's grid
+    ├── StoreError                a survey root cannot be read or written
+    │   ├── PlanMismatch          the store holds another plan; names the fields that differ
+    │   └── NotInStore            a sector, run or target that the store does not hold
+    ├── BundleError               a model bundle is incomplete, altered or of another version
+    └── RunFailed                 a survey run ended without its result
+
+`ProductUnreachable` is the only transient class: retrying any other changes nothing.
+"""
+
+from __future__ import annotations
+
+
+class LarunError(Exception):
+    """Base of every error that larun raises on purpose."""
+
+
+class ConfigurationError(LarunError):
+    """A setting is unknown, malformed or contradicts another."""
+
+
+class InputError(LarunError):
+    """A file or argument given by the user cannot be used."""
+
+
+class ProductError(LarunError):
+    """One target's product cannot be stored; `status` is what the ledger records."""
+
+    status: str
+
+
+class ProductAbsent(ProductError):
+    """The archive has no such product."""
+
+    status = "absent"
+
+
+class ProductCorrupt(ProductError):
+    """The product arrived and failed verification."""
+
+    status = "corrupt"
+
+
+class ProductUnreachable(ProductError):
+    """The archive did not deliver; transient, worth a repair run."""
+
+    status = "unreachable"
+
+
+class ProductRejected(ProductError):
+    """The product is sound but holds too little to be searched."""
+
+    status = "rejected"
+
+
+class StoreError(LarunError):
+    """A survey root cannot be read or written."""
+
+
+class PlanMismatch(StoreError):
+    """The store holds another plan; `fields` names what differs."""
+
+    def __init__(self, message: str, fields: tuple[str, ...]):
+        super().__init__(message)
+        self.fields = fields
+
+
+class NotInStore(StoreError):
+    """A sector, run or target that the store does not hold."""
+
+
+class BundleError(LarunError):
+    """A model bundle is incomplete, altered or of another version."""
+
+
+class RunFailed(LarunError):
+    """A survey run ended without its result."""

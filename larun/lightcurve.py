@@ -1,0 +1,220 @@
+"""Light curves as arrays: one star, and all stars of a shard on one cadence grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from larun.errors import InputError
+
+QUALITY_MASKS = {"tess": 17087, "kepler": 1130799, "k2": 1130799}
+"""Quality bits that make a cadence bad: lightkurve's ``default`` bitmask of each mission."""
+
+
+@dataclass(frozen=True, slots=True)
+class Star:
+    """What a product's header says about its target; NaN or 0 where it says nothing.
+
+    Parameters
+    ----------
+    target_id : int
+        TIC, KIC or EPIC number; -1 where not known.
+    ra, dec : float
+        Position, ICRS, degrees.
+    tmag : float
+        TESS (or Kepler) magnitude.
+    teff, logg, radius : float
+        Kelvin, dex(cm/s2), solar radii.
+    camera, ccd : int
+        1 to 4; 0 where not known.
+    """
+
+    target_id: int = -1
+    ra: float = np.nan
+    dec: float = np.nan
+    tmag: float = np.nan
+    teff: float = np.nan
+    logg: float = np.nan
+    radius: float = np.nan
+    camera: int = 0
+    ccd: int = 0
+
+
+@dataclass(frozen=True)
+class LightCurve:
+    """One light curve as its product holds it: nothing removed, nothing scaled.
+
+    Parameters
+    ----------
+    star : Star
+        The target.
+    mission : str
+        ``tess``, ``kepler``, ``k2``, or empty where not known.
+    sector : int
+        Sector, quarter or campaign; -1 where not known.
+    author : str
+        Pipeline in lower case, see `larun.paths.Product`; ``csv`` or ``npz`` for such files.
+    cadence_s : float
+        Time between cadences, seconds.
+    time_format : str
+        ``btjd`` or ``bkjd`` (TDB).
+    flux_unit : str
+        ``electron/s``, or ``relative`` where the median is 1.
+    cadence_no : (cadence,) int32
+        Cadence numbers of the mission; counted from 0 where the product has none.
+    time : (cadence,) float64
+        Barycentric mid-cadence time, days, in `time_format`; NaN where missing.
+    time_correction : (cadence,) float32
+        Barycentric minus spacecraft time, days; NaN where the product has none.
+    flux, flux_err, background : (cadence,) float32
+        In `flux_unit`; NaN where missing.
+    centroid_col, centroid_row : (cadence,) float32
+        Pixels; NaN where missing.
+    quality : (cadence,) int32
+        Quality bits of the mission.
+    source : str
+        Where it came from: file name or URL.
+    simulated : bool
+        Whether the header says that the data are simulated.
+    """
+
+    star: Star
+    mission: str
+    sector: int
+    author: str
+    cadence_s: float
+    time_format: str
+    flux_unit: str
+    cadence_no: np.ndarray
+    time: np.ndarray
+    time_correction: np.ndarray
+    flux: np.ndarray
+    flux_err: np.ndarray
+    background: np.ndarray
+    centroid_col: np.ndarray
+    centroid_row: np.ndarray
+    quality: np.ndarray
+    source: str = ""
+    simulated: bool = False
+
+    def __post_init__(self):
+        n = len(self.time)
+        for name in ("cadence_no", "time_correction", "flux", "flux_err", "background", "centroid_col",
+                     "centroid_row", "quality"):  # fmt: skip
+            if getattr(self, name).shape != (n,):
+                raise InputError(f"{name} has shape {getattr(self, name).shape}, expected ({n},)")
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Light curves of several stars on one cadence grid, as the store holds them.
+
+    Parameters
+    ----------
+    stars : (star,) tuple of Star
+        The targets.
+    time : (cadence,) float64
+        Mid-cadence time at the spacecraft, days, TDB, in `time_format`; finite and increasing.
+    cadence_no : (cadence,) int32
+        Cadence numbers, increasing.
+    time_correction : (star, cadence) float32
+        Barycentric minus `time`, days; NaN where not known.
+    flux, flux_err, background, centroid_col, centroid_row : (star, cadence) float32
+        NaN where missing.
+    quality : (star, cadence) int32
+        Quality bits; -1 where no cadence was delivered.
+    mission : str
+        ``tess``, ``kepler``, ``k2``, or empty.
+    sector : int
+        Sector, quarter or campaign.
+    cadence_s : float
+        Time between cadences, seconds.
+    time_format : str
+        ``btjd`` or ``bkjd``.
+    """
+
+    stars: tuple[Star, ...]
+    time: np.ndarray
+    cadence_no: np.ndarray
+    time_correction: np.ndarray
+    flux: np.ndarray
+    flux_err: np.ndarray
+    background: np.ndarray
+    centroid_col: np.ndarray
+    centroid_row: np.ndarray
+    quality: np.ndarray
+    mission: str = "tess"
+    sector: int = -1
+    cadence_s: float = 120.0
+    time_format: str = "btjd"
+
+    def __len__(self) -> int:
+        return len(self.stars)
+
+    def barycentric_time(self, star: int) -> np.ndarray:
+        """Barycentric time of one star, (cadence,) float64; the shard's own time where not known."""
+        correction = self.time_correction[star].astype(np.float64)
+        known = np.isfinite(correction)
+        if known.all():
+            return self.time + correction
+        if not known.any():
+            return self.time.copy()
+        index = np.arange(len(correction))
+        return self.time + np.interp(index, index[known], correction[known])
+
+    def take(self, rows) -> Shard:
+        """Shard of the given stars, in the given order."""
+        rows = np.asarray(rows)
+        changes = {
+            f.name: getattr(self, f.name)[rows]
+            for f in fields(self)
+            if isinstance(getattr(self, f.name), np.ndarray) and getattr(self, f.name).ndim == 2
+        }
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | changes
+        values["stars"] = tuple(self.stars[i] for i in rows)
+        return Shard(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class CadenceGrid:
+    """The cadences that all stars of a sector share.
+
+    Parameters
+    ----------
+    first : int
+        First cadence number.
+    time : (cadence,) float64
+        Spacecraft time of each cadence from `first` on, one number after the other; finite.
+    """
+
+    first: int
+    time: np.ndarray = field(repr=False)
+
+    @property
+    def cadence_no(self) -> np.ndarray:
+        """Cadence numbers, (cadence,) int32."""
+        return np.arange(self.first, self.first + len(self.time), dtype=np.int32)
+
+    def rows(self, cadence_no: np.ndarray) -> np.ndarray:
+        """Rows of the given cadence numbers.
+
+        Raises
+        ------
+        InputError
+            A number lies outside the grid, or occurs twice.
+        """
+        rows = np.asarray(cadence_no, dtype=np.int64) - self.first
+        outside = (rows < 0) | (rows >= len(self.time))
+        if outside.any():
+            last = self.first + len(self.time) - 1
+            raise InputError(
+                f"{outside.sum()} cadence numbers lie outside {self.first}..{last}, "
+                f"the first is {cadence_no[outside.argmax()]}"
+            )
+        if len(np.unique(rows)) != len(rows):
+            raise InputError(f"{len(rows) - len(np.unique(rows))} cadence numbers occur twice")
+        return rows

@@ -1,0 +1,121 @@
+"""Every path, object name and marker below a survey root, in one place.
+
+All functions return POSIX paths relative to the root, so that they serve a local folder and S3 alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from larun.errors import InputError
+
+PUBLISHED = "published.json"
+
+_SEGMENT = {"tess": "s{:04d}", "kepler": "q{:02d}", "k2": "c{:02d}"}
+_CATALOGUE = {"tess": "TIC", "kepler": "KIC", "k2": "EPIC"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Product:
+    """One kind of light curve of one observing segment: what a sector store holds.
+
+    Parameters
+    ----------
+    mission : str
+        ``tess``, ``kepler`` or ``k2``.
+    sector : int
+        Sector (TESS), quarter (Kepler) or campaign (K2).
+    author : str
+        Pipeline in lower case: ``spoc``, ``tess-spoc``, ``qlp``, ``tasoc``, ``eleanor-lite``, ``kepler``,
+        ``k2``, ``k2sc``, or ``simulated``.
+    cadence_s : int
+        Nominal time between cadences, seconds.
+    """
+
+    mission: str
+    sector: int
+    author: str
+    cadence_s: int
+
+    def __post_init__(self):
+        if self.mission not in _SEGMENT:
+            raise InputError(f"mission must be one of {', '.join(_SEGMENT)}, not {self.mission!r}")
+
+    @property
+    def segment(self) -> str:
+        """`s0001` for TESS sector 1, `q03` for Kepler quarter 3, `c04` for K2 campaign 4."""
+        return _SEGMENT[self.mission].format(self.sector)
+
+    @property
+    def catalogue(self) -> str:
+        """Catalogue of the target numbers: TIC, KIC or EPIC."""
+        return _CATALOGUE[self.mission]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the light curves are made, not observed."""
+        return self.author == "simulated"
+
+    def __str__(self) -> str:
+        return f"{self.mission}/{self.segment}/{self.author}-{self.cadence_s}s"
+
+    @property
+    def zarr(self) -> str:
+        """Folder of the Zarr group."""
+        return f"lightcurves/{self}.zarr"
+
+    @property
+    def plan_json(self) -> str:
+        """The frozen plan; written last, so its presence means the plan is complete."""
+        return f"{self.zarr}/plan.json"
+
+    @property
+    def plan_table(self) -> str:
+        """The ordered target list of the plan."""
+        return f"{self.zarr}/plan.parquet"
+
+    @property
+    def records(self) -> str:
+        """Folder of the shard records."""
+        return f"{self.zarr}/records"
+
+    def record(self, shard: int) -> str:
+        """Record of one shard; written last, so its presence means the shard is complete."""
+        return f"{self.records}/{shard:06d}.json"
+
+    @property
+    def quarantine(self) -> str:
+        """Folder of products that arrived and failed verification."""
+        return f"lightcurves/{self}.quarantine"
+
+    @classmethod
+    def from_zarr_path(cls, path: str) -> Product:
+        """Inverse of `zarr`, for a path such as ``lightcurves/tess/s0001/spoc-120s.zarr``."""
+        mission, segment, name = path.rstrip("/").removesuffix(".zarr").split("/")[-3:]
+        author, _, cadence = name.rpartition("-")
+        return cls(mission, int(segment[1:]), author, int(cadence.removesuffix("s")))
+
+
+def run_folder(kind: str, product: Product, run: str) -> str:
+    """Folder of one run's table; `kind` is ``detections``, ``candidates`` or ``sensitivity``."""
+    return f"{kind}/mission={product.mission}/sector={product.sector}/run={run}"
+
+
+def part(kind: str, product: Product, run: str, index: int) -> str:
+    """One Parquet part of a run's table."""
+    return f"{run_folder(kind, product, run)}/part-{index:05d}.parquet"
+
+
+def run_settings(product: Product, run: str) -> str:
+    """Snapshot of the settings, plan digest and bundle that a run was made with."""
+    return f"runs/mission={product.mission}/sector={product.sector}/run={run}.json"
+
+
+def bundle(name: str, version: str) -> str:
+    """Folder of a model bundle."""
+    return f"models/{name}/{version}"
+
+
+def report_folder(product: Product, run: str) -> str:
+    """Folder of the static pages of a run."""
+    return f"reports/{product.mission}/{product.segment}/{run}"

@@ -1,0 +1,246 @@
+"""Every array of the store and every column of the tables: name, type, unit, fill, meaning.
+
+`python -m larun.schema` prints the listing that is checked in as `docs/schema.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import ClassVar
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+"""Raised whenever a reader of an older store could misread a newer one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """One Zarr array of a sector."""
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    unit: str | None
+    fill: float | int
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table; `dtype` is NumPy's name, or `str`, `bool` or `list[str]`."""
+
+    name: str
+    dtype: str
+    unit: str | None
+    meaning: str
+
+
+class Status:
+    """What became of a target; every planned target has exactly one once its shard is recorded."""
+
+    STORED = "stored"
+    ABSENT = "absent"
+    CORRUPT = "corrupt"
+    UNREACHABLE = "unreachable"
+    REJECTED = "rejected"
+
+    PENDING_CODE = 0
+    """Code in the `status` array of a target whose shard has not been written."""
+
+    CODES: ClassVar[dict[str, int]] = {STORED: 1, ABSENT: 2, CORRUPT: 3, UNREACHABLE: 4, REJECTED: 5}
+
+
+TARGET, CADENCE = "target", "cadence"
+NAN = float("nan")
+
+SECTOR_ARRAYS: tuple[Array, ...] = (
+    Array("target_id", (TARGET,), "int64", None, -1, "TIC (TESS), KIC (Kepler) or EPIC (K2) number"),
+    Array("ra", (TARGET,), "float64", "deg", NAN, "right ascension, ICRS, J2000 as in the product header"),
+    Array("dec", (TARGET,), "float64", "deg", NAN, "declination, ICRS, J2000 as in the product header"),
+    Array("tmag", (TARGET,), "float32", "mag", NAN, "TESS magnitude (Kepler magnitude for Kepler and K2)"),
+    Array("teff", (TARGET,), "float32", "K", NAN, "effective temperature of the star"),
+    Array("logg", (TARGET,), "float32", "dex(cm/s2)", NAN, "surface gravity of the star"),
+    Array("radius", (TARGET,), "float32", "solRad", NAN, "radius of the star"),
+    Array("camera", (TARGET,), "uint8", None, 0, "camera, 1 to 4; 0 where not known"),
+    Array("ccd", (TARGET,), "uint8", None, 0, "CCD, 1 to 4 (Kepler: output channel); 0 where not known"),
+    Array("status", (TARGET,), "uint8", None, 0, "what became of the target at ingest, see flag_meanings"),
+    Array("n_good", (TARGET,), "int32", None, 0, "cadences with finite flux and no rejected quality bit"),
+    Array("cadence_no", (CADENCE,), "int32", None, -1, "cadence number of the mission"),
+    Array("time", (CADENCE,), "float64", "d", NAN, "mid-cadence time at the spacecraft, TDB, zero point of time_format"),
+    Array("time_correction", (TARGET, CADENCE), "float32", "d", NAN,
+          "barycentric minus spacecraft time of this star; add it to `time`"),
+    Array("flux", (TARGET, CADENCE), "float32", "electron/s", NAN,
+          "flux as the mission delivered it (PDCSAP for SPOC); see the array's own unit"),
+    Array("flux_err", (TARGET, CADENCE), "float32", "electron/s", NAN, "one-sigma error of flux"),
+    Array("background", (TARGET, CADENCE), "float32", "electron/s", NAN, "background that was subtracted"),
+    Array("centroid_col", (TARGET, CADENCE), "float32", "pix", NAN, "flux-weighted centroid, column"),
+    Array("centroid_row", (TARGET, CADENCE), "float32", "pix", NAN, "flux-weighted centroid, row"),
+    Array("quality", (TARGET, CADENCE), "int32", None, -1, "quality bits of the mission; -1 where no cadence was delivered"),
+)  # fmt: skip
+
+SECTOR_COORDINATES = frozenset(a.name for a in SECTOR_ARRAYS if len(a.dims) == 1)
+"""Arrays that xarray shows as coordinates."""
+
+FLUX_ARRAYS = tuple(a for a in SECTOR_ARRAYS if a.dims == (TARGET, CADENCE))
+TARGET_ARRAYS = tuple(a for a in SECTOR_ARRAYS if a.dims == (TARGET,))
+CADENCE_ARRAYS = tuple(a for a in SECTOR_ARRAYS if a.dims == (CADENCE,))
+
+PLAN_COLUMNS: tuple[Column, ...] = (
+    Column("target_id", "int64", None, "TIC, KIC or EPIC number"),
+    Column("ra", "float64", "deg", "right ascension, ICRS"),
+    Column("dec", "float64", "deg", "declination, ICRS"),
+    Column("tmag", "float32", "mag", "TESS (or Kepler) magnitude"),
+    Column("camera", "uint8", None, "camera; 0 where not known"),
+    Column("ccd", "uint8", None, "CCD; 0 where not known"),
+    Column("product", "str", None, "file name of the product, as the archive calls it"),
+)
+
+CLASSES: tuple[str, ...] = (
+    "noise",
+    "stellar_signal",
+    "planetary_transit",
+    "eclipsing_binary",
+    "instrument_artifact",
+    "unknown_anomaly",
+)
+"""The six classes, in the order of the network's outputs."""
+
+VIEW_LENGTH = 1024
+"""Samples of one network input."""
+
+
+class EventFlag(IntFlag):
+    """What vetting noticed about an event; a row may carry several."""
+
+    FEW_TRANSITS = 1
+    LOW_COVERAGE = 2
+    ODD_EVEN = 4
+    SECONDARY = 8
+    TOO_DEEP = 16
+    V_SHAPE = 32
+    SINGLE_DOMINATES = 64
+    NEAR_GAP = 128
+    SINUSOID = 256
+    LONG_DURATION = 512
+    PERIOD_ALIAS = 1024
+    EPOCH_PILE_UP = 2048
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the flags that are set, in lower case."""
+        return [flag.name.lower() for flag in EventFlag if flag in self]
+
+
+EVENT_COLUMNS: tuple[Column, ...] = (
+    Column("period_d", "float64", "d", "period of the best event"),
+    Column("t0_btjd", "float64", "d", "mid-time of its first transit in the data, barycentric, TDB"),
+    Column("duration_h", "float32", "h", "full duration of the transit"),
+    Column("depth_ppm", "float32", "ppm", "mean depth of the transits"),
+    Column("depth_err_ppm", "float32", "ppm", "one-sigma error of the depth, red noise included"),
+    Column("snr", "float32", None, "depth over its error"),
+    Column("sde", "float32", None, "signal detection efficiency of the peak (Kovács et al. 2002)"),
+    Column("n_transits", "int16", None, "transits with at least half their cadences observed"),
+    Column("odd_even_sigma", "float32", None, "difference of odd and even depths over its error"),
+    Column("secondary_depth_ppm", "float32", "ppm", "deepest dip at another phase, same duration"),
+    Column("secondary_snr", "float32", None, "secondary depth over its error"),
+    Column("secondary_phase", "float32", None, "phase of that dip, 0 to 1, the transit at 0"),
+    Column("shape", "float32", None, "flat part of the transit over its duration: 0 a V, 1 a box"),
+    Column("single_event_fraction", "float32", None, "share of the signal that its strongest transit carries"),
+    Column("sinusoid_ratio", "float32", None, "chi-square gain of a sinusoid over that of the box, same period"),
+    Column("gap_fraction", "float32", None, "share of the transits that touch a gap of the data"),
+    Column("scatter_ppm", "float32", "ppm", "robust scatter of the detrended flux per cadence"),
+    Column("red_noise_ppm", "float32", "ppm", "robust scatter on the time scale of the duration"),
+    Column("n_good", "int32", None, "cadences that were searched"),
+    Column("flags", "uint32", None, "bits of EventFlag"),
+)  # fmt: skip
+
+PROVENANCE_COLUMNS: tuple[Column, ...] = (
+    Column("simulated", "bool", None, "true if the light curves were made by the simulated archive"),
+    Column("run", "str", None, "identifier of the sweep"),
+    Column("larun_version", "str", None, "version of larun that wrote the row"),
+    Column("plan_digest", "str", None, "digest of the ingest plan"),
+    Column("bundle", "str", None, "name and version of the model bundle"),
+    Column("bundle_digest", "str", None, "digest of the model bundle"),
+    Column("config_digest", "str", None, "digest of the settings that change the result"),
+)
+
+DETECTION_COLUMNS: tuple[Column, ...] = (
+    Column("tic", "int64", None, "TIC number; null for Kepler and K2"),
+    Column("target", "str", None, "catalogue and number, e.g. TIC 261136679, KIC 11904151"),
+    Column("mission", "str", None, "tess, kepler or k2"),
+    Column("sector", "int32", None, "sector (TESS), quarter (Kepler) or campaign (K2)"),
+    Column("author", "str", None, "pipeline that made the light curve"),
+    Column("cadence_s", "int32", "s", "time between cadences"),
+    Column("ra", "float64", "deg", "right ascension, ICRS"),
+    Column("dec", "float64", "deg", "declination, ICRS"),
+    Column("tmag", "float32", "mag", "TESS (or Kepler) magnitude"),
+    Column("radius", "float32", "solRad", "radius of the star"),
+    Column("camera", "uint8", None, "camera"),
+    Column("ccd", "uint8", None, "CCD"),
+    Column("status", "str", None, "searched, or the ingest status that left nothing to search"),
+    Column("reason", "str", None, "why nothing was searched; empty where it was"),
+    *EVENT_COLUMNS,
+    Column("class", "str", None, "class of the largest probability; null where nothing was searched"),
+    *(Column(f"p_{name}", "float32", None, f"calibrated probability of {name}") for name in CLASSES),
+    *PROVENANCE_COLUMNS,
+)
+
+CANDIDATE_COLUMNS: tuple[Column, ...] = (
+    Column("rank", "int32", None, "1 is the most promising"),
+    Column("score", "float32", None, "what the ranking sorts by, 0 to 1"),
+    *DETECTION_COLUMNS,
+)
+
+
+def event_dtype() -> np.dtype:
+    """NumPy record type of one event per star, from `EVENT_COLUMNS`."""
+    return np.dtype([(c.name, c.dtype) for c in EVENT_COLUMNS])
+
+
+def empty_events(n: int) -> np.ndarray:
+    """Records of `n` events of which nothing is known: NaN, zero counts, no flags."""
+    events = np.zeros(n, event_dtype())
+    for column in EVENT_COLUMNS:
+        if column.dtype.startswith("float"):
+            events[column.name] = np.nan
+    return events
+
+
+def listing() -> str:
+    """Describe all arrays and tables as Markdown."""
+    lines = [
+        "# Arrays and tables",
+        "",
+        "Generated by `make schema` from `larun/schema.py`; a test compares the two.",
+        f"Schema version {SCHEMA_VERSION}.",
+        "",
+        "## Sector store (Zarr v3)",
+        "",
+        "| array | dims | dtype | unit | fill | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{a.name}` | {', '.join(a.dims)} | {a.dtype} | {a.unit or ''} | {a.fill} | {a.meaning} |"
+        for a in SECTOR_ARRAYS
+    ]
+    codes = ", ".join(f"{code} {name}" for name, code in Status.CODES.items())
+    lines += ["", f"Codes of `status`: {Status.PENDING_CODE} pending, {codes}."]
+    for title, columns in (
+        ("Plan (`plan.parquet`)", PLAN_COLUMNS),
+        ("Detections", DETECTION_COLUMNS),
+        ("Candidates", CANDIDATE_COLUMNS),
+    ):
+        lines += ["", f"## {title}", "", "| column | dtype | unit | meaning |", "|---|---|---|---|"]
+        lines += [f"| `{c.name}` | {c.dtype} | {c.unit or ''} | {c.meaning} |" for c in columns]
+    lines += ["", "## Flags", "", "| bit | name |", "|---|---|"]
+    lines += [f"| {flag.value} | {flag.name.lower()} |" for flag in EventFlag]
+    lines += ["", "## Classes", "", ", ".join(CLASSES) + "."]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(listing())

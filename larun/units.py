@@ -1,0 +1,46 @@
+"""Conversions and constants, each in one place. Names carry their units."""
+
+from __future__ import annotations
+
+import numpy as np
+
+BTJD_OFFSET_D = 2457000.0
+"""BTJD = BJD(TDB) - 2457000 (TESS Science Data Products Description, section 4)."""
+
+BKJD_OFFSET_D = 2454833.0
+"""BKJD = BJD(TDB) - 2454833 (Kepler Archive Manual, section 2.3)."""
+
+HOURS_PER_DAY = 24.0
+SECONDS_PER_DAY = 86400.0
+MINUTES_PER_DAY = 1440.0
+PPM = 1e6
+
+MAD_TO_SIGMA = 1.482602218505602
+"""Standard deviation of a normal distribution per median absolute deviation."""
+
+SOLAR_DENSITY_G_CM3 = 1.41
+"""Mean density of the Sun (Seager & Mallén-Ornelas 2003, ApJ 585, 1038)."""
+
+R_SUN_M = 6.957e8
+M_SUN_KG = 1.98841e30
+G_SI = 6.6743e-11
+R_EARTH_PER_R_SUN = 109.076
+
+
+def transit_duration_h(period_d, density_solar=1.0):
+    """Duration of a central transit of a small planet on a circular orbit.
+
+    Parameters
+    ----------
+    period_d : float or ndarray
+        Orbital period, days.
+    density_solar : float or ndarray
+        Mean stellar density in units of the Sun's.
+
+    Returns
+    -------
+    float or ndarray
+        Duration in hours: 13 h (P / 1 yr)^(1/3) rho^(-1/3) (Seager & Mallén-Ornelas 2003, eq. 19
+        with b = 0 and k << 1).
+    """
+    return 12.97 * np.cbrt(np.asarray(period_d) / 365.25 / np.asarray(density_solar))
