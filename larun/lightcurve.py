@@ -218,3 +218,36 @@ class CadenceGrid:
         if len(np.unique(rows)) != len(rows):
             raise InputError(f"{len(rows) - len(np.unique(rows))} cadence numbers occur twice")
         return rows
+
+
+def shard_of(curve: LightCurve) -> Shard:
+    """Shard of one star, so that one light curve goes through the code of a whole sector.
+
+    Rows without a time are left out, rows are put in order of time, and of rows with the same time the first
+    is kept. Where the product has no barycentric correction, the shard's `time` is the barycentric time.
+    """
+    correction = curve.time_correction.astype(np.float64)
+    spacecraft = curve.time - correction if np.isfinite(correction).any() else curve.time
+    rows = np.flatnonzero(np.isfinite(spacecraft))
+    _, first = np.unique(spacecraft[rows], return_index=True)
+    rows = rows[first]
+
+    def one(values: np.ndarray) -> np.ndarray:
+        return values[rows][np.newaxis]
+
+    return Shard(
+        stars=(curve.star,),
+        time=spacecraft[rows],
+        cadence_no=curve.cadence_no[rows],
+        time_correction=one(curve.time_correction),
+        flux=one(curve.flux),
+        flux_err=one(curve.flux_err),
+        background=one(curve.background),
+        centroid_col=one(curve.centroid_col),
+        centroid_row=one(curve.centroid_row),
+        quality=one(curve.quality),
+        mission=curve.mission,
+        sector=curve.sector,
+        cadence_s=curve.cadence_s,
+        time_format=curve.time_format,
+    )
