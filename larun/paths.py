@@ -12,7 +12,8 @@ from larun.errors import InputError
 PUBLISHED = "published.json"
 
 _SEGMENT = {"tess": "s{:04d}", "kepler": "q{:02d}", "k2": "c{:02d}"}
-_CATALOGUE = {"tess": "TIC", "kepler": "KIC", "k2": "EPIC"}
+CATALOGUES = {"tess": "TIC", "kepler": "KIC", "k2": "EPIC"}
+"""Catalogue of the target numbers, by mission."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,7 +50,7 @@ class Product:
     @property
     def catalogue(self) -> str:
         """Catalogue of the target numbers: TIC, KIC or EPIC."""
-        return _CATALOGUE[self.mission]
+        return CATALOGUES[self.mission]
 
     @property
     def simulated(self) -> bool:

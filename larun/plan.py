@@ -188,7 +188,8 @@ def load_plan(root: Root, product: Product) -> Plan:
     if plan.digest != saved["digest"]:
         raise StoreError(
             f"the plan of {product} does not match its digest (its schema version is {fields.get('schema_version')}, "
-            f"this larun writes {SCHEMA_VERSION}); restore {root.url_of(product.plan_json)} and its table, or use another root"
+            f"this larun writes {SCHEMA_VERSION}); restore {root.url_of(product.plan_json)} and its table, "
+            "or use another root"
         )
     return plan
 

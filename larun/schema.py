@@ -52,6 +52,9 @@ class Status:
     CODES: ClassVar[dict[str, int]] = {STORED: 1, ABSENT: 2, CORRUPT: 3, UNREACHABLE: 4, REJECTED: 5}
 
 
+SEARCHED = "searched"
+"""Status of a detection whose star was searched; the others carry the status that left nothing to search."""
+
 TARGET, CADENCE = "target", "cadence"
 NAN = float("nan")
 
@@ -153,7 +156,7 @@ EVENT_COLUMNS: tuple[Column, ...] = (
     Column("scatter_ppm", "float32", "ppm", "robust scatter of the detrended flux per cadence"),
     Column("red_noise_ppm", "float32", "ppm", "robust scatter on the time scale of the duration"),
     Column("n_good", "int32", None, "cadences that were searched"),
-    Column("flags", "uint32", None, "bits of EventFlag"),
+    Column("flags", "uint32", None, "bits of EventFlag; epoch_pile_up, which needs the whole sector, in candidates only"),
 )  # fmt: skip
 
 PROVENANCE_COLUMNS: tuple[Column, ...] = (

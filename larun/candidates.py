@@ -1,0 +1,119 @@
+"""Ranking: which detections of a sweep become candidates, in which order, and how they are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from larun.config import SweepSettings
+from larun.schema import CANDIDATE_COLUMNS, CLASSES, EventFlag
+
+DOUBT_FLAGS = (
+    EventFlag.FEW_TRANSITS
+    | EventFlag.LOW_COVERAGE
+    | EventFlag.ODD_EVEN
+    | EventFlag.SECONDARY
+    | EventFlag.TOO_DEEP
+    | EventFlag.SINGLE_DOMINATES
+    | EventFlag.SINUSOID
+    | EventFlag.PERIOD_ALIAS
+    | EventFlag.EPOCH_PILE_UP
+)
+"""Flags that each halve the score. The others are for the vetter's eye alone."""
+
+SHOWN_COLUMNS = (
+    "rank",
+    "tic",
+    "target",
+    "mission",
+    "sector",
+    "author",
+    "class",
+    "score",
+    "period_d",
+    "t0_btjd",
+    "duration_h",
+    "depth_ppm",
+    "snr",
+    "sde",
+    "n_transits",
+    "tmag",
+    "ra",
+    "dec",
+    "simulated",
+    "run",
+)
+"""Columns of the JSON listing, besides `flags` and `probabilities`."""
+
+
+def score(planet_probability: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    """Score that the ranking sorts by.
+
+    Parameters
+    ----------
+    planet_probability : (event,) float
+        Calibrated probability of a planetary transit.
+    flags : (event,) uint32
+        Bits of `larun.schema.EventFlag`.
+
+    Returns
+    -------
+    (event,) float32
+        The probability, halved once for each flag of `DOUBT_FLAGS`.
+    """
+    doubts = np.bitwise_count(np.asarray(flags, dtype=np.uint32) & np.uint32(DOUBT_FLAGS))
+    return (np.nan_to_num(np.asarray(planet_probability, dtype=np.float64)) * 0.5**doubts).astype(np.float32)
+
+
+def rank(detections: pa.Table, settings: SweepSettings) -> dict[str, Any]:
+    """Choose and order the candidates of a sweep.
+
+    Parameters
+    ----------
+    detections : Table
+        One row per target, columns of `larun.schema.DETECTION_COLUMNS`; flags already complete.
+    settings : SweepSettings
+        Thresholds.
+
+    Returns
+    -------
+    dict
+        Columns of `larun.schema.CANDIDATE_COLUMNS`, best first; ties are broken by SNR, then by target.
+    """
+    scores = score(_floats(detections, "p_planetary_transit"), detections["flags"].to_numpy())
+    snr = _floats(detections, "snr")
+    with np.errstate(invalid="ignore"):
+        chosen = (
+            (snr >= settings.min_snr)
+            & (_floats(detections, "sde") >= settings.min_sde)
+            & (_floats(detections, "p_planetary_transit") >= settings.min_planet_probability)
+        )
+    rows = np.flatnonzero(chosen)
+    targets = np.array(detections["target"].to_pylist())[rows] if len(rows) else np.empty(0, str)
+    rows = rows[np.lexsort((targets, -snr[rows], -scores[rows]))]
+    ranked = detections.take(pa.array(rows))
+    columns: dict[str, Any] = {"rank": np.arange(1, len(rows) + 1, dtype=np.int32), "score": scores[rows]}
+    return columns | {c.name: ranked[c.name] for c in CANDIDATE_COLUMNS if c.name not in columns}
+
+
+def listing(candidates: pa.Table) -> list[dict[str, Any]]:
+    """Candidates as plain values, as `larun candidates --json` prints them."""
+    rows = []
+    for row in candidates.sort_by("rank").to_pylist():
+        shown = {name: _plain(row[name]) for name in SHOWN_COLUMNS}
+        shown["flags"] = EventFlag(row["flags"]).names
+        shown["probabilities"] = {name: _plain(row[f"p_{name}"]) for name in CLASSES}
+        rows.append(shown)
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN: what is not known is null."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _floats(table: pa.Table, name: str) -> np.ndarray:
+    """Column as floats, NaN for null."""
+    return table[name].to_numpy(zero_copy_only=False).astype(np.float64)

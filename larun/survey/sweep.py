@@ -1,0 +1,272 @@
+"""Sweeping a sector: search every star, classify its best event, rank, publish.
+
+A sweep is named by the digest of all that decides its result, so the same sweep asked for twice is the same
+run: parts that are there are not made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import larun
+from larun import candidates as ranking
+from larun import ledger, paths, vet
+from larun.bundles import load_bundle
+from larun.config import Settings, digest
+from larun.errors import InputError, NotInStore, RunFailed
+from larun.network.infer import Classifier
+from larun.objects import Root
+from larun.paths import Product
+from larun.plan import Plan, load_plan
+from larun.schema import CANDIDATE_COLUMNS, DETECTION_COLUMNS, SEARCHED, Status
+from larun.store.publish import publish
+from larun.store.reading import products, read_shard
+from larun.store.tables import read_table, write_table
+from larun.survey.classify import classify_shard
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRun:
+    """One sweep: what it covers and everything that decides its result."""
+
+    product: Product
+    run: str
+    plan_digest: str
+    records_digest: str
+    bundle: str
+    bundle_name: str
+    bundle_digest: str
+    config_digest: str
+    n_shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class SweepWork:
+    """Whole shards of one sweep, for one worker."""
+
+    root: Root
+    run: SweepRun
+    shards: tuple[int, ...]
+    settings: Settings
+
+
+def find_product(root: Root, sector: int, mission: str = "tess", author: str | None = None) -> Product:
+    """The one product of a sector that the store holds.
+
+    Raises
+    ------
+    NotInStore
+        The store holds nothing of this sector.
+    InputError
+        It holds several products and `author` does not decide.
+    """
+    held = [p for p in products(root, mission, sector) if author is None or p.author == author]
+    if not held:
+        others = ", ".join(str(p) for p in products(root)) or "nothing"
+        wanted = f"{mission} sector {sector}" + (f" by {author}" if author else "")
+        raise NotInStore(f"{root.url} holds no {wanted}; it holds {others}. Run `larun ingest` for it first")
+    if len(held) > 1:
+        raise InputError(
+            f"{root.url} holds several products of {mission} sector {sector}: {', '.join(map(str, held))}; "
+            "choose one with --author"
+        )
+    return held[0]
+
+
+def start_sweep(root: Root, product: Product, settings: Settings) -> SweepRun:
+    """Name the sweep and record what it is made with.
+
+    Raises
+    ------
+    NotInStore
+        The sector is not in the store.
+    RunFailed
+        Shards of the sector are not ingested yet.
+    BundleError
+        The model bundle cannot be used.
+    """
+    plan = load_plan(root, product)
+    pending = ledger.pending(root, plan)
+    if pending:
+        raise RunFailed(
+            f"{len(pending)} of {plan.n_shards} shards of {product} are not ingested, the first is {pending[0]}; "
+            "run `larun ingest` again, it goes on where it stopped"
+        )
+    bundle = load_bundle(settings.sweep.bundle, root)
+    records_digest = _records_digest(root, plan)
+    config_digest = digest(settings.search, settings.vet, settings.sweep)
+    parts = (plan.digest, records_digest, bundle.digest, config_digest, larun.__version__)
+    run = SweepRun(
+        product=product,
+        run=hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12],
+        plan_digest=plan.digest,
+        records_digest=records_digest,
+        bundle=settings.sweep.bundle,
+        bundle_name=f"{bundle.name}/{bundle.version}",
+        bundle_digest=bundle.digest,
+        config_digest=config_digest,
+        n_shards=plan.n_shards,
+    )
+    root.write_json(
+        paths.run_settings(product, run.run),
+        {
+            "run": run.run,
+            "product": str(product),
+            "larun_version": larun.__version__,
+            "plan_digest": run.plan_digest,
+            "records_digest": run.records_digest,
+            "bundle": run.bundle_name,
+            "bundle_digest": run.bundle_digest,
+            "config_digest": run.config_digest,
+            "settings": settings.snapshot(),
+        },
+    )
+    return run
+
+
+def pending_groups(root: Root, run: SweepRun, shards_per_group: int) -> list[tuple[int, ...]]:
+    """Shards whose detections are not written yet, in groups of whole shards."""
+    folder = paths.run_folder("detections", run.product, run.run)
+    written = set(root.list(folder, ".parquet"))
+    missing = [i for i in range(run.n_shards) if paths.part("detections", run.product, run.run, i) not in written]
+    return [tuple(missing[i : i + shards_per_group]) for i in range(0, len(missing), shards_per_group)]
+
+
+def sweep_shards(work: SweepWork) -> dict[str, int]:
+    """Search, classify and write the detections of some shards.
+
+    Returns
+    -------
+    dict
+        Number of targets by detection status.
+    """
+    plan = load_plan(work.root, work.run.product)
+    bundle = load_bundle(work.run.bundle, work.root)
+    if plan.digest != work.run.plan_digest or bundle.digest != work.run.bundle_digest:
+        changed = "plan" if plan.digest != work.run.plan_digest else "bundle"
+        raise RunFailed(f"the {changed} of sweep {work.run.run} changed while it ran; start the sweep again")
+    classifier = Classifier(bundle)
+    counts: dict[str, int] = {}
+    for index in work.shards:
+        columns = detect(work, plan, index, classifier)
+        path = paths.part("detections", work.run.product, work.run.run, index)
+        write_table(work.root, path, columns, DETECTION_COLUMNS)
+        for status, n in zip(*np.unique(columns["status"], return_counts=True), strict=True):
+            counts[str(status)] = counts.get(str(status), 0) + int(n)
+    return counts
+
+
+def detect(work: SweepWork, plan: Plan, index: int, classifier: Classifier) -> dict[str, Any]:
+    """Detection rows of one shard, columns of `larun.schema.DETECTION_COLUMNS`; one row for every target."""
+    shard, _ = read_shard(work.root, plan, index)
+    outcomes = ledger.read_record(work.root, plan, index).outcomes
+    stored = np.array([o.status == Status.STORED for o in outcomes])
+    result = classify_shard(shard, work.settings, classifier, stored)
+    said = [_row_status(*row) for row in zip(outcomes, result.searched, result.reason, strict=True)]
+    product, n = plan.product, len(shard)
+    run = work.run
+    constant = {
+        "mission": product.mission,
+        "sector": product.sector,
+        "author": product.author,
+        "cadence_s": product.cadence_s,
+        "simulated": product.simulated,
+        "run": run.run,
+        "larun_version": larun.__version__,
+        "plan_digest": run.plan_digest,
+        "bundle": run.bundle_name,
+        "bundle_digest": run.bundle_digest,
+        "config_digest": run.config_digest,
+    }
+    stars = {name: [getattr(star, name) for star in shard.stars] for name in ("ra", "dec", "tmag", "camera", "ccd")}
+    ids = [target.star.target_id for target in plan.shard(index)]
+    return {
+        "tic": ids if product.catalogue == "TIC" else [None] * n,
+        "target": [f"{product.catalogue} {i}" for i in ids],
+        "status": [status for status, _ in said],
+        "reason": [reason for _, reason in said],
+        "radius": [star.radius for star in shard.stars],
+        **stars,
+        **result.columns(),
+        **{name: [value] * n for name, value in constant.items()},
+    }
+
+
+def _row_status(outcome: ledger.TargetOutcome, searched: bool, why: str) -> tuple[str, str]:
+    """Status and reason of a detection row: a stored star that cannot be searched is rejected."""
+    if searched:
+        return SEARCHED, ""
+    if outcome.status == Status.STORED:
+        return Status.REJECTED, why
+    return outcome.status, outcome.reason
+
+
+def finish_sweep(root: Root, run: SweepRun, settings: Settings) -> dict[str, Any]:
+    """Rank the detections of a complete sweep, write the candidates and publish the run, in this order.
+
+    Returns
+    -------
+    dict
+        Summary: counts by status and class, number of candidates, where they are.
+
+    Raises
+    ------
+    RunFailed
+        Detections of some shards are missing.
+    """
+    missing = [i for group in pending_groups(root, run, 1) for i in group]
+    if missing:
+        raise RunFailed(
+            f"{len(missing)} of {run.n_shards} shards of sweep {run.run} have no detections, "
+            f"the first is {missing[0]}; run `larun sweep` again, it goes on where it stopped"
+        )
+    detections = read_table(root, paths.run_folder("detections", run.product, run.run))
+    columns = ranking.rank(_with_pile_up(detections, settings), settings.sweep)
+    path = paths.part("candidates", run.product, run.run, 0)
+    write_table(root, path, columns, CANDIDATE_COLUMNS)
+    summary = {
+        "run": run.run,
+        "detections": paths.run_folder("detections", run.product, run.run),
+        "candidates": paths.run_folder("candidates", run.product, run.run),
+        "n_targets": detections.num_rows,
+        "n_candidates": len(columns["rank"]),
+        "status": _counts(detections["status"]),
+        "class": _counts(detections["class"].drop_null()),
+        "simulated": run.product.simulated,
+        "plan_digest": run.plan_digest,
+        "bundle": run.bundle_name,
+        "bundle_digest": run.bundle_digest,
+        "config_digest": run.config_digest,
+        "larun_version": larun.__version__,
+    }
+    publish(root, run.product, run.run, summary)
+    return summary
+
+
+def _with_pile_up(detections: pa.Table, settings: Settings) -> pa.Table:
+    """Add the flag that needs the whole sector: one epoch and period shared by many stars."""
+    events = np.zeros(detections.num_rows, [("period_d", "f8"), ("t0_btjd", "f8"), ("duration_h", "f4"), ("snr", "f4")])
+    for name in events.dtype.names:
+        events[name] = detections[name].to_numpy(zero_copy_only=False)
+    flags = detections["flags"].to_numpy() | vet.pile_up(events, settings.vet)
+    return detections.set_column(detections.schema.get_field_index("flags"), "flags", pa.array(flags, pa.uint32()))
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    counted = column.value_counts().to_pylist()
+    return {row["values"]: row["counts"] for row in sorted(counted, key=lambda row: -row["counts"])}
+
+
+def _records_digest(root: Root, plan: Plan) -> str:
+    """Digest of what ingest stored, so that a repaired sector is swept anew."""
+    hashes = [ledger.read_record(root, plan, index).content() for index in range(plan.n_shards)]
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
