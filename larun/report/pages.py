@@ -1,0 +1,145 @@
+"""Pages of a published sweep, written below the survey root; plain files that any web server or browser shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from larun import candidates as ranking
+from larun import paths
+from larun.config import Settings
+from larun.objects import Root
+from larun.paths import Product
+from larun.plan import Plan, load_plan
+from larun.report.plots import EventCurve, candidate_figure
+from larun.schema import CANDIDATE_COLUMNS, CLASSES
+from larun.search.pipeline import search_shard
+from larun.store.reading import read_rows
+from larun.store.tables import read_table
+from larun.survey.published import choose_published
+
+
+def write_report(
+    root: Root,
+    settings: Settings,
+    product: Product | None = None,
+    limit: int = 50,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> str:
+    """Write the pages of a published sweep.
+
+    Parameters
+    ----------
+    root : Root
+        Survey root.
+    settings : Settings
+        Search settings, to detrend the light curves that are shown.
+    product : Product, optional
+        Which sweep; may be left out if only one is published.
+    limit : int
+        The best so many candidates get a page of their own.
+    progress : callable
+        Called with the pages done and their total.
+
+    Returns
+    -------
+    str
+        Where the page of the sector is.
+
+    Raises
+    ------
+    NotInStore
+        Nothing is published.
+    InputError
+        Several sweeps are published and `product` does not decide.
+    """
+    product, summary = choose_published(root, product)
+    plan = load_plan(root, product)
+    table = read_table(root, paths.run_folder("candidates", product, summary["run"])).sort_by("rank")
+    listing = ranking.listing(table)
+    folder = paths.report_folder(product, summary["run"])
+    shown = table.slice(0, limit).to_pylist()
+    for index, row in enumerate(shown):
+        progress(index, len(shown))
+        _write_candidate(root, settings, plan, folder, row, listing[index], [len(shown), index])
+    page = (
+        _templates()
+        .get_template("sector.html")
+        .render(product=product, summary=summary, candidates=listing, pages=len(shown), page_name=_page_name)
+    )
+    root.write(f"{folder}/index.html", page.encode())
+    progress(len(shown), len(shown))
+    return root.url_of(f"{folder}/index.html")
+
+
+def _write_candidate(
+    root: Root,
+    settings: Settings,
+    plan: Plan,
+    folder: str,
+    row: dict[str, Any],
+    shown: dict[str, Any],
+    place: list[int],
+) -> None:
+    number = int(row["target"].split()[1])
+    index = next(i for i, t in enumerate(plan.targets) if t.star.target_id == number)
+    shard = read_rows(root, plan, [index])
+    found = search_shard(shard, settings.search)
+    curve = EventCurve(
+        time=shard.barycentric_time(0),
+        relative=found.relative[0],
+        detrended=found.detrended[0],
+        period_d=row["period_d"],
+        t0=row["t0_btjd"],
+        duration_h=row["duration_h"],
+        depth_ppm=row["depth_ppm"],
+    )
+    title = f"{row['target']}{', simulated' if row['simulated'] else ''}"
+    name = _page_name(row["rank"])
+    root.write(f"{folder}/{name}.png", candidate_figure(curve, title, shard.time_format))
+    total, position = place
+    page = (
+        _templates()
+        .get_template("candidate.html")
+        .render(
+            product=plan.product,
+            row=shown,
+            figure=f"{name}.png",
+            probabilities=[(c, shown["probabilities"][c] or 0.0) for c in CLASSES],
+            facts=_facts(row),
+            previous=_page_name(position) if position else None,
+            following=_page_name(position + 2) if position + 1 < total else None,
+        )
+    )
+    root.write(f"{folder}/{name}.html", page.encode())
+
+
+def _facts(row: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Name, value, unit and meaning of every column that is not shown elsewhere on the page."""
+    hidden = {"rank", "score", "class", "flags", "target", "status", "reason", *(f"p_{c}" for c in CLASSES)}
+    return [(c.name, _shown(row[c.name]), c.unit or "", c.meaning) for c in CANDIDATE_COLUMNS if c.name not in hidden]
+
+
+def _shown(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not np.isfinite(value)):
+        return "not known"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
+
+
+def _page_name(rank: int) -> str:
+    return f"candidate-{rank:04d}"
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("larun.report"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["shown"] = _shown
+    return environment
