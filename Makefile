@@ -64,6 +64,7 @@ bench: $(PEERS)
 
 schema: install
 	$(BIN)/python -m larun.schema > docs/schema.md
+	$(BIN)/python -m larun.config > data/larun.toml
 
 clean:
 	rm -rf $(VENV) $(DEMO)
