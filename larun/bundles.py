@@ -1,0 +1,200 @@
+"""Model bundles: a folder with weights in four formats, and a manifest that says and proves what they are.
+
+``bundle.json`` holds the SHA-256 of every file, and `digest` covers the manifest itself, so two bundles with
+one digest classify alike. `load_bundle` refuses a folder that does not match its manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from larun import paths
+from larun.config import DATA_FOLDER
+from larun.errors import BundleError, NotInStore
+from larun.objects import Root
+from larun.schema import CLASSES
+from larun.views import VIEW_DEFINITION
+
+MANIFEST = "bundle.json"
+INT8_FILE = "model_int8.tflite"
+FLOAT_FILE = "model.tflite"
+KERAS_FILE = "model.keras"
+H5_FILE = "model.h5"
+CARD_FILE = "model_card.md"
+BUNDLE_FILES = (INT8_FILE, FLOAT_FILE, KERAS_FILE, H5_FILE, CARD_FILE)
+"""Files of a complete bundle, beside its manifest."""
+
+DEFAULT = "default"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle in memory; pickles, so it can travel to a worker.
+
+    Parameters
+    ----------
+    manifest : dict
+        Contents of ``bundle.json``.
+    files : dict
+        Name to bytes of every file that the manifest lists.
+    """
+
+    manifest: dict[str, Any]
+    files: dict[str, bytes]
+
+    def __repr__(self) -> str:
+        return f"Bundle({self.name}/{self.version}, {self.digest[:12]})"
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.manifest["name"]
+
+    @property
+    def version(self) -> str:
+        """Version of the model, unique below its name."""
+        return self.manifest["version"]
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 over the manifest, and through it over every file."""
+        return self.manifest["digest"]
+
+    @property
+    def int8_model(self) -> bytes:
+        """The INT8 network, a TFLite flatbuffer: (n, 1024) float32 in, (n, 6) logits out."""
+        return self.files[INT8_FILE]
+
+    @property
+    def temperature(self) -> float:
+        """Divisor of the logits, fitted on held-out stars after quantisation."""
+        return float(self.manifest["calibration"]["temperature"])
+
+    @property
+    def bias(self) -> np.ndarray:
+        """Added to the divided logits, (6,) float32."""
+        return np.asarray(self.manifest["calibration"]["bias"], np.float32)
+
+
+def manifest_digest(manifest: dict[str, Any]) -> str:
+    """SHA-256 over a manifest without its own ``digest``."""
+    content = {key: value for key, value in manifest.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def seal(manifest: dict[str, Any], files: dict[str, bytes]) -> Bundle:
+    """Make a bundle: add format, classes, view definition, the files' digests and the digest over all.
+
+    Raises
+    ------
+    BundleError
+        A file of a complete bundle is missing.
+    """
+    missing = [name for name in BUNDLE_FILES if name not in files]
+    if missing:
+        raise BundleError(f"a bundle holds {', '.join(BUNDLE_FILES)}; missing: {', '.join(missing)}")
+    content = manifest | {
+        "format": FORMAT_VERSION,
+        "classes": list(CLASSES),
+        "view_definition": VIEW_DEFINITION,
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+    }
+    content = json.loads(json.dumps(content, allow_nan=False))
+    return Bundle(content | {"digest": manifest_digest(content)}, dict(files))
+
+
+def save_bundle(bundle: Bundle, root: Root, folder: str) -> None:
+    """Write a bundle below `root`, the manifest last."""
+    for name, data in sorted(bundle.files.items()):
+        root.write(f"{folder}/{name}" if folder else name, data)
+    root.write_json(f"{folder}/{MANIFEST}" if folder else MANIFEST, bundle.manifest)
+
+
+def load_bundle(spec: str, root: Root | None = None) -> Bundle:
+    """Find, read and check a bundle.
+
+    Parameters
+    ----------
+    spec : str
+        ``default`` for the one that comes with larun, the path of a folder, or ``name`` or ``name/version``
+        of one trained into `root`; without a version the last one by name order.
+    root : Root, optional
+        Survey root whose ``models`` are looked at, local or S3.
+
+    Returns
+    -------
+    Bundle
+        Complete, unaltered, and made for the views and classes of this larun.
+
+    Raises
+    ------
+    BundleError
+        There is no such bundle, a file is missing or altered, or it was made for other views or classes.
+    """
+    if spec == DEFAULT:
+        return _read(Root(str(DATA_FOLDER / "bundles" / DEFAULT)), "", spec)
+    if (Path(spec) / MANIFEST).is_file():
+        return _read(Root(spec), "", spec)
+    looked = [f"the folder {Path(spec).absolute()}"]
+    if root is not None and "://" not in spec and not spec.startswith(("/", ".")):
+        name, _, version = spec.partition("/")
+        looked.append(root.url_of(f"models/{spec}"))
+        version = version or _last_version(root, name)
+        if version and root.exists(f"{paths.bundle(name, version)}/{MANIFEST}"):
+            return _read(root, paths.bundle(name, version), spec)
+    raise BundleError(
+        f"there is no bundle {spec!r}: no {MANIFEST} in {' or '.join(looked)}. "
+        "Name `default`, a bundle folder, or one that `larun train` wrote below the survey root."
+    )
+
+
+def _last_version(root: Root, name: str) -> str | None:
+    versions = [path.rsplit("/", 1)[-1] for path in root.list(f"models/{name}")]
+    complete = [version for version in versions if root.exists(f"{paths.bundle(name, version)}/{MANIFEST}")]
+    return max(complete, default=None)
+
+
+def _read(root: Root, folder: str, spec: str) -> Bundle:
+    where = root.url_of(folder)
+
+    def read(name: str) -> bytes:
+        try:
+            return root.read(f"{folder}/{name}" if folder else name)
+        except NotInStore:
+            raise BundleError(
+                f"the bundle {spec!r} in {where} has no {name}; expected {MANIFEST} and the files that it lists. "
+                "Train it again or restore the file."
+            ) from None
+
+    try:
+        manifest = json.loads(read(MANIFEST))
+        listed = dict(manifest["files"])
+        stated = (manifest["digest"], manifest["format"], manifest["classes"], manifest["view_definition"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            f"{MANIFEST} of the bundle {spec!r} in {where} is no manifest ({error!r}); train it again or restore it"
+        ) from error
+    _check("digest of the manifest", manifest_digest(manifest), stated[0], spec, where)
+    _check("format", FORMAT_VERSION, stated[1], spec, where)
+    _check("classes", list(CLASSES), stated[2], spec, where)
+    _check("view definition", VIEW_DEFINITION, stated[3], spec, where)
+    _check("list of files", sorted(BUNDLE_FILES), sorted(listed), spec, where)
+    files = {name: read(name) for name in listed}
+    for name, data in files.items():
+        _check(f"SHA-256 of {name}", hashlib.sha256(data).hexdigest(), listed[name], spec, where)
+    return Bundle(manifest, files)
+
+
+def _check(what: str, expected: Any, came: Any, spec: str, where: str) -> None:
+    if expected != came:
+        raise BundleError(
+            f"the bundle {spec!r} in {where} cannot be used: {what} should be {expected} and is {came}. "
+            "It was altered, or made by another version of larun; train it again or restore it."
+        )

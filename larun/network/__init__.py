@@ -1,0 +1,1 @@
+"""The six-class network: architectures, training, quantisation, evaluation, and inference without TensorFlow."""

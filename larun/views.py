@@ -1,0 +1,344 @@
+"""An event and its light curve as the one vector that the network reads.
+
+This is the only place that makes network inputs, for training, sweep and `examine` alike. A vector is a strip
+of six views, every sample within [-1, 1], so that one INT8 scale serves all of them:
+
+==========  =======  =====================================================================================
+view        samples  what it shows
+==========  =======  =====================================================================================
+global      256      detrended flux folded with the period, the transit in the middle; depth units
+odd         128      transits 1, 3, 5, ... over five durations, detrended; depth units
+even        128      transits 2, 4, 6, ... over five durations, detrended; depth units
+secondary   128      five durations around the deepest dip at another phase, detrended; depth units
+depth       128      all transits over five durations, detrended; absolute, compressed
+sector      256      undetrended flux against time; units of the noise, compressed
+==========  =======  =====================================================================================
+
+Depth units: deviation from 1 over twice the event's depth, so the transit sits at -0.5 and its noise is
+1/SNR. Absolute: ``asinh(deviation / 0.001) / asinh(1000)``, which keeps 100 ppm and 50 % apart. Noise units:
+``asinh(deviation / error of the bin) / asinh(1000)``, the error from the scatter of successive cadences, so
+the same star looks alike at every cadence.
+
+Samples are medians over bins. An empty bin of a folded view is interpolated from its filled neighbours and a
+view without any data is zero; an empty bin of the sector view is zero, its median.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from larun.lightcurve import Shard
+from larun.schema import VIEW_LENGTH
+from larun.units import HOURS_PER_DAY, MAD_TO_SIGMA, PPM
+
+GLOBAL, LOCAL, SECTOR = 256, 128, 256
+HALF_WIDTH_DURATIONS = 2.5
+DEPTH_SCALE = 2.0
+ABSOLUTE_SCALE = 1e-3
+COMPRESSION = 1e3
+
+VIEW_DEFINITION = {
+    "version": 1,
+    "length": VIEW_LENGTH,
+    "views": [
+        ["global", GLOBAL],
+        ["odd", LOCAL],
+        ["even", LOCAL],
+        ["secondary", LOCAL],
+        ["depth", LOCAL],
+        ["sector", SECTOR],
+    ],
+    "half_width_durations": HALF_WIDTH_DURATIONS,
+    "depth_scale": DEPTH_SCALE,
+    "absolute_scale": ABSOLUTE_SCALE,
+    "compression": COMPRESSION,
+}
+"""What a bundle must agree with; the version is raised whenever a sample changes its meaning."""
+
+_COMPRESSED_UNIT = 1.0 / math.asinh(COMPRESSION)
+_LOCAL_OVERLAP = 1
+_FEW = 24
+_MEDIAN_ERROR = 1.2533
+"""Standard error of a median over that of a mean, normal noise."""
+
+
+def view_slices() -> dict[str, slice]:
+    """Place of each view in the vector, by name."""
+    places, start = {}, 0
+    for name, length in VIEW_DEFINITION["views"]:
+        places[name] = slice(start, start + length)
+        start += length
+    return places
+
+
+def shard_views(
+    shard: Shard,
+    relative: np.ndarray,
+    detrended: np.ndarray,
+    events: np.ndarray,
+    searched: np.ndarray | None = None,
+) -> np.ndarray:
+    """Views of the best event of every star of a shard.
+
+    Parameters
+    ----------
+    shard : Shard
+        The stars, for their barycentric times.
+    relative : (star, cadence) float32
+        Flux over its median, not detrended, NaN where masked.
+    detrended : (star, cadence) float32
+        Flux around 1, NaN where masked.
+    events : (star,) structured
+        Records of `larun.schema.event_dtype`; ``t0_btjd`` in the time system of the shard.
+    searched : (star,) bool, optional
+        Stars with an event; by default all.
+
+    Returns
+    -------
+    (star, 1024) float32
+        Within [-1, 1]; zero for a star that was not searched or whose event has no period, epoch or duration.
+    """
+    views = np.zeros((len(shard), VIEW_LENGTH), np.float32)
+    for star, event in enumerate(events):
+        ephemeris = (float(event["period_d"]), float(event["t0_btjd"]), float(event["duration_h"]) / HOURS_PER_DAY)
+        if not np.isfinite(ephemeris).all() or ephemeris[0] <= 0 or ephemeris[2] <= 0:
+            continue
+        if searched is not None and not searched[star]:
+            continue
+        depth = float(event["depth_ppm"]) / PPM
+        secondary = float(event["secondary_phase"])
+        event_view(
+            shard.barycentric_time(star),
+            np.ascontiguousarray(relative[star], dtype=np.float32),
+            np.ascontiguousarray(detrended[star], dtype=np.float32),
+            *ephemeris,
+            depth if depth > 0 else 1.0 / PPM,
+            secondary if np.isfinite(secondary) else 0.5,
+            views[star],
+        )
+    return views
+
+
+@njit(cache=True, nogil=True)
+def event_view(time, relative, detrended, period_d, t0, duration_d, depth, secondary_phase, out):
+    """Fill one vector.
+
+    Parameters
+    ----------
+    time : (cadence,) float64
+        Barycentric time, days.
+    relative, detrended : (cadence,) float32
+        As in `shard_views`.
+    period_d, t0, duration_d : float
+        Days.
+    depth : float
+        Relative depth of the transit, positive.
+    secondary_phase : float
+        Phase of the secondary view, the transit at 0.
+    out : (1024,) float32
+        Written.
+    """
+    n = len(time)
+    position = np.empty(n, np.float32)
+    deviation = np.empty(n, np.float32)
+    for i in range(n):
+        deviation[i] = detrended[i] - np.float32(1.0)
+    depth_unit = 1.0 / (DEPTH_SCALE * depth)
+
+    for i in range(n):
+        phase = (time[i] - t0) / period_d + 0.5
+        position[i] = (phase - math.floor(phase)) * GLOBAL
+    counts = _median_bins(position, deviation, 0, out[:GLOBAL])
+    _fill_empty(out[:GLOBAL], counts, True)
+    _scale(out[:GLOBAL], depth_unit)
+
+    half = min(HALF_WIDTH_DURATIONS * duration_d, 0.5 * period_d)
+    start = GLOBAL
+    for which in range(4):
+        centre = t0 + (secondary_phase * period_d if which == 2 else 0.0)
+        view = out[start : start + LOCAL]
+        for i in range(n):
+            cycle = (time[i] - centre) / period_d
+            number = math.floor(cycle + 0.5)
+            offset = (cycle - number) * period_d
+            wanted = which >= 2 or int(number) % 2 == which
+            position[i] = (offset / half + 1.0) * (0.5 * LOCAL) if wanted else -1.0
+        counts = _median_bins(position, deviation, _LOCAL_OVERLAP, view)
+        _fill_empty(view, counts, False)
+        if which == 3:
+            _compress(view, 1.0 / ABSOLUTE_SCALE)
+        else:
+            _scale(view, depth_unit)
+        start += LOCAL
+
+    _sector_view(time, relative, detrended, position, out[start : start + SECTOR])
+
+
+@njit(cache=True, nogil=True)
+def _sector_view(time, relative, detrended, position, out):
+    """Undetrended flux over the whole time span, in units of each bin's error, compressed."""
+    n = len(time)
+    first, last = np.inf, -np.inf
+    for i in range(n):
+        if not math.isnan(relative[i]):
+            first, last = min(first, time[i]), max(last, time[i])
+    if not last > first:
+        out[:] = 0.0
+        return
+    deviation = np.empty(n, np.float32)
+    for i in range(n):
+        position[i] = (time[i] - first) / (last - first) * (SECTOR * 0.999999)
+        deviation[i] = relative[i] - np.float32(1.0)
+    counts = _median_bins(position, deviation, 0, out)
+    noise = point_to_point_scatter(detrended)
+    for i in range(SECTOR):
+        if counts[i] == 0 or noise <= 0:
+            out[i] = 0.0
+        else:
+            error = noise if counts[i] < 3 else noise * _MEDIAN_ERROR / math.sqrt(counts[i])
+            out[i] = max(-1.0, min(1.0, math.asinh(out[i] / error) * _COMPRESSED_UNIT))
+
+
+@njit(cache=True, nogil=True)
+def point_to_point_scatter(flux):
+    """Robust standard deviation of one cadence from the differences of successive ones; 0 where unknown.
+
+    Parameters
+    ----------
+    flux : (cadence,) float32
+        NaN where missing.
+    """
+    differences = np.empty(len(flux), np.float32)
+    used = 0
+    before = np.float32(np.nan)
+    for i in range(len(flux)):
+        value = flux[i]
+        if math.isnan(value):
+            continue
+        if not math.isnan(before):
+            differences[used] = abs(value - before)
+            used += 1
+        before = value
+    if used == 0:
+        return 0.0
+    return float(_median(differences[:used])) * MAD_TO_SIGMA / math.sqrt(2.0)
+
+
+@njit(cache=True, nogil=True)
+def _median_bins(position, value, overlap, out):
+    """Median of `value` in each unit cell of `position` and `overlap` cells on either side.
+
+    Where these cells hold many points, the mean of the cells' medians weighted by their counts, which is as
+    robust there and needs no second sorting. Points outside ``[0, len(out))`` and NaN are left out; empty bins
+    are 0. Returns the count of each bin.
+    """
+    n_bins = len(out)
+    first = np.zeros(n_bins + 1, np.int64)
+    for i in range(len(position)):
+        if position[i] >= 0 and position[i] < n_bins and not math.isnan(value[i]):
+            first[int(position[i]) + 1] += 1
+    for cell in range(n_bins):
+        first[cell + 1] += first[cell]
+    ordered = np.empty(first[n_bins], np.float32)
+    place = first[:n_bins].copy()
+    for i in range(len(position)):
+        if position[i] >= 0 and position[i] < n_bins and not math.isnan(value[i]):
+            cell = int(position[i])
+            ordered[place[cell]] = value[i]
+            place[cell] += 1
+    counts = np.empty(n_bins, np.int64)
+    own = np.zeros(n_bins, np.float32)
+    for cell in range(n_bins):
+        low, high = first[max(cell - overlap, 0)], first[min(cell + overlap, n_bins - 1) + 1]
+        counts[cell] = high - low
+        out[cell] = np.float32(0.0)
+        if 0 < high - low < _FEW:
+            out[cell] = _median(ordered[low:high].copy())
+    for cell in range(n_bins):
+        if first[cell + 1] > first[cell]:
+            own[cell] = _median(ordered[first[cell] : first[cell + 1]])
+    for cell in range(n_bins):
+        if counts[cell] >= _FEW:
+            total = 0.0
+            for other in range(max(cell - overlap, 0), min(cell + overlap, n_bins - 1) + 1):
+                total += own[other] * (first[other + 1] - first[other])
+            out[cell] = total / counts[cell]
+    return counts
+
+
+@njit(cache=True, nogil=True)
+def _median(values):
+    """Median by selection; reorders `values`, which must hold at least one and no NaN."""
+    n = len(values)
+    upper = _select(values, n // 2)
+    if n % 2 == 1:
+        return upper
+    lower = values[0]
+    for i in range(1, n // 2):
+        lower = max(lower, values[i])
+    return np.float32(0.5) * (lower + upper)
+
+
+@njit(cache=True, nogil=True)
+def _select(values, k):
+    """Value of rank `k`; smaller ones end up before it (Hoare 1961)."""
+    low, high = 0, len(values) - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            high = j
+        elif k >= i:
+            low = i
+        else:
+            break
+    return values[k]
+
+
+@njit(cache=True, nogil=True)
+def _fill_empty(view, counts, periodic):
+    """Interpolate bins without data between their filled neighbours; hold the last one at the ends."""
+    n = len(view)
+    n_filled = 0
+    for i in range(n):
+        n_filled += counts[i] > 0
+    if n_filled in (0, n):
+        return
+    for i in range(n):
+        if counts[i] > 0:
+            continue
+        left, right = 1, 1
+        while left <= n and (periodic or i - left >= 0) and counts[(i - left) % n] == 0:
+            left += 1
+        while right <= n and (periodic or i + right < n) and counts[(i + right) % n] == 0:
+            right += 1
+        has_left, has_right = periodic or i - left >= 0, periodic or i + right < n
+        a, b = view[(i - left) % n], view[(i + right) % n]
+        if has_left and has_right:
+            view[i] = (a * right + b * left) / (left + right)
+        else:
+            view[i] = a if has_left else b
+
+
+@njit(cache=True, nogil=True)
+def _scale(view, unit):
+    for i in range(len(view)):
+        view[i] = max(-1.0, min(1.0, view[i] * unit))
+
+
+@njit(cache=True, nogil=True)
+def _compress(view, unit):
+    for i in range(len(view)):
+        view[i] = max(-1.0, min(1.0, math.asinh(view[i] * unit) * _COMPRESSED_UNIT))
