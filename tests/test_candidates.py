@@ -1,0 +1,62 @@
+"""Ranking, against tables made by hand."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+
+from larun import candidates
+from larun.config import SweepSettings
+from larun.schema import CANDIDATE_COLUMNS, CLASSES, DETECTION_COLUMNS, EventFlag
+
+
+def detections(*rows: dict) -> pa.Table:
+    """Detections that carry the given values and are otherwise a plain strong planet."""
+    common = {"status": "searched", "snr": 12.0, "sde": 9.0, "flags": 0, "class": "planetary_transit"}
+    common |= {"period_d": 3.0, "tmag": float("nan")} | {f"p_{name}": 0.0 for name in CLASSES}
+    kinds = {"str": pa.string(), "bool": pa.bool_()}
+    schema = pa.schema([(c.name, kinds.get(c.dtype) or pa.from_numpy_dtype(c.dtype)) for c in DETECTION_COLUMNS])
+    return pa.Table.from_pylist([common | row for row in rows], schema=schema)
+
+
+def star(tic: int, planet: float, **values) -> dict:
+    return {"tic": tic, "target": f"TIC {tic}", "p_planetary_transit": planet} | values
+
+
+def test_score_is_the_probability_halved_once_per_doubt():
+    two_doubts = EventFlag.ODD_EVEN | EventFlag.SECONDARY
+    for_the_eye = EventFlag.NEAR_GAP | EventFlag.V_SHAPE
+    got = candidates.score(np.array([0.8, 0.8, 0.8, np.nan]), np.array([0, two_doubts, for_the_eye, 0], np.uint32))
+    np.testing.assert_allclose(got, [0.8, 0.2, 0.8, 0.0])
+
+
+def test_rank_keeps_what_passes_every_threshold_and_orders_by_score_then_snr():
+    table = detections(
+        star(1, 0.5),
+        star(2, 0.9, snr=8.0),
+        star(3, 0.9, snr=20.0),
+        star(4, 0.99, snr=6.0),
+        star(5, 0.99, sde=2.0),
+        star(6, 0.01),
+        star(7, float("nan"), snr=float("nan"), sde=float("nan"), status="absent"),
+    )
+    columns = candidates.rank(table, SweepSettings(min_snr=7, min_sde=5, min_planet_probability=0.1))
+    assert columns["tic"].to_pylist() == [3, 2, 1]
+    assert columns["rank"].tolist() == [1, 2, 3]
+    assert set(columns) == {c.name for c in CANDIDATE_COLUMNS}
+
+
+def test_rank_of_a_sector_without_candidates_is_empty():
+    columns = candidates.rank(detections(star(1, 0.0)), SweepSettings())
+    assert len(columns["rank"]) == 0
+
+
+def test_listing_has_the_keys_of_the_contract_and_is_plain_json():
+    columns = candidates.rank(detections(star(1, 0.7, flags=int(EventFlag.V_SHAPE))), SweepSettings())
+    schema = pa.schema([*[("rank", pa.int32()), ("score", pa.float32())], *detections().schema])
+    (row,) = candidates.listing(pa.table(columns, schema=schema))
+    promised = "rank tic target mission sector class score period_d t0_btjd duration_h depth_ppm snr sde flags"
+    assert set(promised.split()) <= set(row)
+    assert row["flags"] == ["v_shape"]
+    assert row["tmag"] is None
+    json.dumps(row, allow_nan=False)
