@@ -18,8 +18,7 @@ from larun import paths
 from larun.config import DATA_FOLDER
 from larun.errors import BundleError, NotInStore
 from larun.objects import Root
-from larun.schema import CLASSES
-from larun.views import VIEW_DEFINITION
+from larun.schema import CLASSES, VIEW_DEFINITION
 
 MANIFEST = "bundle.json"
 INT8_FILE = "model_int8.tflite"

@@ -113,6 +113,20 @@ CLASSES: tuple[str, ...] = (
 VIEW_LENGTH = 1024
 """Samples of one network input."""
 
+VIEW_DEFINITION: dict = {
+    "version": 1,
+    "length": VIEW_LENGTH,
+    "views": [["global", 256], ["odd", 128], ["even", 128], ["secondary", 128], ["depth", 128], ["sector", 256]],
+    "half_width_durations": 2.5,
+    "depth_scale": 2.0,
+    "absolute_scale": 1e-3,
+    "compression": 1e3,
+}
+"""How `larun.views` fills a network input; a bundle is refused where it was trained on another definition.
+
+`views` are names and lengths in order. The version is raised whenever a sample changes its meaning.
+"""
+
 
 class EventFlag(IntFlag):
     """What vetting noticed about an event; a row may carry several."""

@@ -31,32 +31,15 @@ import numpy as np
 from numba import njit
 
 from larun.lightcurve import Shard
-from larun.schema import VIEW_LENGTH
+from larun.schema import VIEW_DEFINITION, VIEW_LENGTH
 from larun.units import HOURS_PER_DAY, MAD_TO_SIGMA, PPM
 
-GLOBAL, LOCAL, SECTOR = 256, 128, 256
-HALF_WIDTH_DURATIONS = 2.5
-DEPTH_SCALE = 2.0
-ABSOLUTE_SCALE = 1e-3
-COMPRESSION = 1e3
-
-VIEW_DEFINITION = {
-    "version": 1,
-    "length": VIEW_LENGTH,
-    "views": [
-        ["global", GLOBAL],
-        ["odd", LOCAL],
-        ["even", LOCAL],
-        ["secondary", LOCAL],
-        ["depth", LOCAL],
-        ["sector", SECTOR],
-    ],
-    "half_width_durations": HALF_WIDTH_DURATIONS,
-    "depth_scale": DEPTH_SCALE,
-    "absolute_scale": ABSOLUTE_SCALE,
-    "compression": COMPRESSION,
-}
-"""What a bundle must agree with; the version is raised whenever a sample changes its meaning."""
+_LENGTHS = dict(VIEW_DEFINITION["views"])
+GLOBAL, LOCAL, SECTOR = _LENGTHS["global"], _LENGTHS["odd"], _LENGTHS["sector"]
+HALF_WIDTH_DURATIONS = VIEW_DEFINITION["half_width_durations"]
+DEPTH_SCALE = VIEW_DEFINITION["depth_scale"]
+ABSOLUTE_SCALE = VIEW_DEFINITION["absolute_scale"]
+COMPRESSION = VIEW_DEFINITION["compression"]
 
 _COMPRESSED_UNIT = 1.0 / math.asinh(COMPRESSION)
 _LOCAL_OVERLAP = 1
