@@ -1,0 +1,189 @@
+"""A light curve from the bytes of its product, verified."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from larun.archive.families import KNOWN, Family, recognise
+from larun.archive.fits import Header, Table, split, verify_checksums
+from larun.errors import ProductCorrupt
+from larun.lightcurve import LightCurve, Star
+from larun.paths import Product
+from larun.units import BKJD_OFFSET_D, BTJD_OFFSET_D, SECONDS_PER_DAY
+
+SIMULATED = "simulated"
+_REFERENCE_D = {"btjd": BTJD_OFFSET_D, "bkjd": BKJD_OFFSET_D}
+
+
+def decode(data: bytes, source: str = "") -> LightCurve:
+    """Read a light curve from the bytes of a FITS product of any kind that larun knows.
+
+    Before a value is used the length must be that of the headers, to the byte, and every checksum that the file
+    carries must match. Nothing is removed and nothing is normalised; where the mission delivered no time, the
+    barycentric correction (delivered as 0) is NaN too.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    source : str
+        Where it came from: named in errors and kept in the light curve.
+
+    Raises
+    ------
+    ProductCorrupt
+        Empty, truncated, altered, not FITS, or not a kind of light curve that larun knows.
+    """
+    try:
+        return _decode(data, source)
+    except ProductCorrupt as error:
+        raise ProductCorrupt(f"{source or 'product'}: {error}") from error
+
+
+def verify(curve: LightCurve, product: Product, star_id: int) -> None:
+    """Check that a light curve is the one that was asked for.
+
+    Raises
+    ------
+    ProductCorrupt
+        Another star, sector, mission, pipeline or cadence, or cadence numbers that occur twice; says what was
+        expected and what came.
+    """
+    came = (curve.star.target_id, curve.mission, curve.sector, curve.author, round(curve.cadence_s))
+    expected = (star_id, product.mission, product.sector, product.author, product.cadence_s)
+    names = (product.catalogue, "mission", "sector", "author", "cadence_s")
+    differing = [
+        f"{name} {wanted} was expected and {got} came"
+        for name, wanted, got in zip(names, expected, came, strict=True)
+        if wanted != got
+    ]
+    if differing:
+        raise ProductCorrupt(f"{curve.source or 'product'} is another product: " + "; ".join(differing))
+    numbers, counts = np.unique(curve.cadence_no, return_counts=True)
+    if len(numbers) != len(curve):
+        raise ProductCorrupt(
+            f"{curve.source or 'product'}: {(counts > 1).sum()} cadence numbers occur more than once, "
+            f"the first is {numbers[counts > 1][0]}"
+        )
+
+
+def cadence_of(*headers: Header) -> float | None:
+    """Time between cadences, seconds, from the first header that has TIMEDEL; None where none has."""
+    for header in headers:
+        step_d = header.get("TIMEDEL")
+        if isinstance(step_d, int | float) and step_d > 0:
+            return round(step_d * SECONDS_PER_DAY, 4)
+    return None
+
+
+def author_of(family: Family, primary: Header) -> str:
+    """Pipeline of a product; ``simulated`` where its header says so."""
+    return SIMULATED if primary.get("SIMDATA") is True else family.author
+
+
+def star_of(family: Family, primary: Header) -> Star:
+    """Target of a product, as its primary header describes it."""
+
+    def number(key: str) -> float:
+        value = primary.get(key)
+        known = isinstance(value, int | float) and not isinstance(value, bool) and value not in family.missing
+        return float(value) if known else np.nan
+
+    def count(key: str) -> int:
+        value = primary.get(key, 0) if key else 0
+        return value if isinstance(value, int) else 0
+
+    return Star(
+        target_id=primary.integer(family.target_key),
+        ra=number("RA_OBJ"),
+        dec=number("DEC_OBJ"),
+        tmag=number(family.magnitude_key),
+        teff=number("TEFF"),
+        logg=number("LOGG"),
+        radius=number("RADIUS"),
+        camera=count(family.camera_key),
+        ccd=count(family.ccd_key),
+    )
+
+
+def _decode(data: bytes, source: str) -> LightCurve:
+    hdus = split(data)
+    verify_checksums(data, hdus)
+    primary = hdus[0].header
+    table_hdu = next((hdu for hdu in hdus if hdu.is_table), None)
+    cadence_s = cadence_of(table_hdu.header, primary) if table_hdu else None
+    family = recognise(primary, cadence_s)
+    if family is None or table_hdu is None:
+        raise ProductCorrupt(
+            f"sound FITS, but no light curve of a kind that larun knows ({KNOWN}); its header says "
+            + ", ".join(f"{key} {primary.text(key)!r}" for key in ("TELESCOP", "ORIGIN", "CREATOR"))
+        )
+    _require_reference(family, table_hdu.header, primary)
+    columns = _columns(family, Table(data, table_hdu))
+    if cadence_s is None:
+        raise ProductCorrupt("its header gives no time between cadences (TIMEDEL)")
+    return LightCurve(
+        star=star_of(family, primary),
+        mission=family.mission,
+        sector=primary.integer(family.sector_key),
+        author=author_of(family, primary),
+        cadence_s=cadence_s,
+        time_format=family.time_format,
+        flux_unit=family.flux_unit,
+        source=source,
+        simulated=primary.get("SIMDATA") is True,
+        **columns,
+    )
+
+
+def _require_reference(family: Family, *headers: Header) -> None:
+    """Refuse times counted from another day than the family's."""
+    expected = _REFERENCE_D[family.time_format]
+    for header in headers:
+        came = header.get("BJDREFI", expected)
+        if came != expected:
+            raise ProductCorrupt(f"times should be counted from BJD {expected:.0f}, the header says {came}")
+
+
+def _columns(family: Family, table: Table) -> dict[str, np.ndarray]:
+    """Columns as `LightCurve` wants them, native byte order."""
+    if len(table) == 0:
+        raise ProductCorrupt("its table holds no cadences")
+
+    def column(name: str, dtype=np.float32) -> np.ndarray:
+        candidates = family.columns.get(name)
+        if candidates is None:
+            return np.full(len(table), np.nan, dtype)
+        present = next((candidate for candidate in candidates if candidate in table.names), candidates[0])
+        return np.asarray(table.column(present)).astype(dtype)
+
+    time = column("time", np.float64)
+    correction = column("time_correction")
+    correction[np.isnan(time)] = np.nan
+    delivered, error = _flux(family, column)
+    return {
+        "time": time,
+        "time_correction": correction,
+        "cadence_no": column("cadence_no", np.int32),
+        "flux": delivered,
+        "flux_err": error,
+        "background": column("background"),
+        "centroid_col": column("centroid_col"),
+        "centroid_row": column("centroid_row"),
+        "quality": column("quality", np.int32),
+    }
+
+
+def _flux(family: Family, column) -> tuple[np.ndarray, np.ndarray]:
+    """Flux and its error in the family's unit, (cadence,) float32."""
+    if "raw_flux" in family.columns:
+        flux, error, raw = column("flux"), column("flux_err"), column("raw_flux")
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return flux, flux * error / raw
+    if family.flux_scale == 1.0:
+        return column("flux"), column("flux_err")
+    flux, error = column("flux", np.float64), column("flux_err", np.float64)
+    return (
+        (family.flux_zero + family.flux_scale * flux).astype(np.float32),
+        (family.flux_scale * error).astype(np.float32),
+    )

@@ -1,0 +1,294 @@
+"""FITS files as verified bytes: structure, exact length, checksums and table columns.
+
+Plain tables are read through one NumPy record type over the file's own bytes; anything else (scaled, vector or
+variable-length columns) goes through astropy.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from larun.errors import ProductCorrupt
+
+BLOCK = 2880
+"""Bytes of one FITS block (FITS Standard 4.0, section 3.1)."""
+
+CARD = 80
+_END = b"END" + b" " * (CARD - 3)
+_ALL_ONES = 0xFFFFFFFF
+_PLAIN_FORMAT = re.compile(r"1?([DEKJIB])")
+_DTYPES = {"D": ">f8", "E": ">f4", "K": ">i8", "J": ">i4", "I": ">i2", "B": "u1"}
+
+
+class Header:
+    """Cards of one header, read without astropy; of a repeated keyword the first counts.
+
+    Parameters
+    ----------
+    raw : bytes
+        Whole cards of 80 bytes, with or without END.
+    """
+
+    def __init__(self, raw: bytes):
+        self.raw = raw
+        self._place = {raw[i : i + 8]: i for i in range((len(raw) - 1) // CARD * CARD, -1, -CARD)}
+
+    def __contains__(self, key: str) -> bool:
+        return key.ljust(8).encode() in self._place
+
+    def get(self, key: str, default=None):
+        """Value of a card as str, bool, int or float; `default` where it is absent or empty.
+
+        Raises
+        ------
+        ProductCorrupt
+            The card does not follow the FITS standard.
+        """
+        place = self._place.get(key.ljust(8).encode())
+        if place is None:
+            return default
+        try:
+            value = _card_value(self.raw[place : place + CARD].decode("ascii"))
+        except ValueError as error:
+            card = self.raw[place : place + CARD]
+            raise ProductCorrupt(f"the header card {card!r} does not follow the FITS standard") from error
+        return default if value is None else value
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        """Value of a card that must be an integer."""
+        value = self.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ProductCorrupt(f"header keyword {key} must be an integer, it is {value!r}")
+        return value
+
+    def text(self, key: str) -> str:
+        """Value of a card as text; empty where it is absent."""
+        return str(self.get(key, ""))
+
+
+def _card_value(card: str):
+    if card[8:10] != "= ":
+        raise ValueError("no value indicator")
+    field = card[10:].strip()
+    if field.startswith("'"):
+        match = re.match(r"'((?:[^']|'')*)'", field)
+        if match is None:
+            raise ValueError("no closing quote")
+        return match[1].replace("''", "'").rstrip()
+    field = field.split("/", 1)[0].strip()
+    if field in ("", "T", "F"):
+        return {"": None, "T": True, "F": False}[field]
+    try:
+        return int(field)
+    except ValueError:
+        return float(field.replace("D", "E"))
+
+
+@dataclass(frozen=True)
+class Hdu:
+    """One header and its data: where they lie in the file, in bytes."""
+
+    index: int
+    header: Header
+    start: int
+    data_start: int
+    data_size: int
+
+    @property
+    def end(self) -> int:
+        """First byte after the HDU, padding included."""
+        return self.data_start + -(-self.data_size // BLOCK) * BLOCK
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a binary table."""
+        return self.header.get("XTENSION") == "BINTABLE"
+
+
+def header_at(data: bytes, start: int) -> tuple[Header, int] | None:
+    """Header that begins at byte `start`, and the first byte after its padding; None where END does not come."""
+    place = data.find(_END, start)
+    while place >= 0 and (place - start) % CARD:
+        place = data.find(_END, place + 1)
+    if place < 0:
+        return None
+    return Header(data[start:place]), start + -(-(place + CARD - start) // BLOCK) * BLOCK
+
+
+def data_size(header: Header) -> int:
+    """Bytes of the data of an HDU, padding excluded (FITS Standard 4.0, equation 2)."""
+    n_axes = header.integer("NAXIS")
+    axes = [header.integer(f"NAXIS{i + 1}") for i in range(n_axes)]
+    parameters, groups = header.integer("PCOUNT", 0), header.integer("GCOUNT", 1)
+    if not 0 <= n_axes <= 999 or any(n < 0 for n in (*axes, parameters, groups)):
+        raise ProductCorrupt(f"header gives impossible sizes: axes {axes}, PCOUNT {parameters}, GCOUNT {groups}")
+    elements = int(np.prod(axes, dtype=object)) if axes else 0
+    return abs(header.integer("BITPIX")) // 8 * groups * (parameters + elements)
+
+
+def split(data: bytes) -> tuple[Hdu, ...]:
+    """Cut a file into its HDUs; every byte must belong to one.
+
+    Raises
+    ------
+    ProductCorrupt
+        Empty, not FITS, truncated, or with bytes that belong to no HDU.
+    """
+    _require_fits(data)
+    hdus: list[Hdu] = []
+    place = 0
+    while place < len(data):
+        expected = b"XTENSION= " if hdus else b"SIMPLE  = "
+        if data[place : place + 10] != expected:
+            raise ProductCorrupt(
+                f"{len(data) - place} bytes follow HDU {len(hdus) - 1} and are no further HDU: "
+                "the file is damaged or something was appended; fetch it again"
+            )
+        found = header_at(data, place)
+        if found is None:
+            raise ProductCorrupt(
+                f"truncated or damaged: the header of HDU {len(hdus)} has no END in the {len(data)} bytes that came"
+            )
+        hdu = Hdu(len(hdus), found[0], place, found[1], data_size(found[0]))
+        if hdu.end > len(data):
+            raise ProductCorrupt(
+                f"truncated: by its headers the file holds at least {hdu.end} bytes, {len(data)} came; fetch it again"
+            )
+        hdus.append(hdu)
+        place = hdu.end
+    announced = hdus[0].header.integer("NEXTEND", 0)
+    if len(hdus) - 1 < announced:
+        raise ProductCorrupt(f"truncated: the header announces {announced} extensions, {len(hdus) - 1} came")
+    return tuple(hdus)
+
+
+def _require_fits(data: bytes) -> None:
+    if not data:
+        raise ProductCorrupt("the file is empty, expected a FITS light curve")
+    if data.startswith(b"SIMPLE  = "):
+        return
+    start = data[:200].lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ProductCorrupt("this is an HTML page, not FITS: the archive answered with an error page; fetch it again")
+    raise ProductCorrupt(f"this is not FITS: it starts with {data[:20]!r}, expected b'SIMPLE  ='")
+
+
+def ones_complement_sum(data) -> int:
+    """Ones-complement sum of big-endian 32-bit words (FITS Standard 4.0, appendix J); all ones for a valid HDU."""
+    total = int(np.add.reduce(np.frombuffer(data, dtype=">u4"), dtype=np.uint64))
+    while total > _ALL_ONES:
+        total = (total & _ALL_ONES) + (total >> 32)
+    return total
+
+
+def verify_checksums(data: bytes, hdus: tuple[Hdu, ...]) -> bool:
+    """Verify each HDU against its CHECKSUM, or against DATASUM where there is no CHECKSUM.
+
+    Returns
+    -------
+    bool
+        Whether the file carries checksums.
+
+    Raises
+    ------
+    ProductCorrupt
+        A sum does not match, or one HDU lacks the CHECKSUM that the others carry (damage to the keyword itself).
+    """
+    view = memoryview(data)
+    carrying = [bool(hdu.header.text("CHECKSUM")) for hdu in hdus]
+    for hdu, carries in zip(hdus, carrying, strict=True):
+        if carries:
+            total = ones_complement_sum(view[hdu.start : hdu.end])
+            if total != _ALL_ONES:
+                raise ProductCorrupt(
+                    f"the checksum of HDU {hdu.index} ({_name(hdu)}) is wrong: the ones-complement sum must be "
+                    f"ffffffff and is {total:08x}; bits changed on the way, fetch it again"
+                )
+        elif any(carrying):
+            raise ProductCorrupt(
+                f"HDU {hdu.index} ({_name(hdu)}) carries no CHECKSUM and the others do: its header is damaged"
+            )
+        elif hdu.header.text("DATASUM"):
+            _verify_datasum(view, hdu)
+    return any(carrying)
+
+
+def _verify_datasum(view: memoryview, hdu: Hdu) -> None:
+    total = ones_complement_sum(view[hdu.data_start : hdu.end])
+    if hdu.header.text("DATASUM").strip() != str(total):
+        raise ProductCorrupt(
+            f"the data sum of HDU {hdu.index} ({_name(hdu)}) is wrong: "
+            f"expected {hdu.header.text('DATASUM')}, came {total}; fetch it again"
+        )
+
+
+def _name(hdu: Hdu) -> str:
+    return hdu.header.text("EXTNAME") or "unnamed"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of a binary table, by upper-case name, as views of the file's bytes where it is plain."""
+
+    data: bytes
+    hdu: Hdu
+
+    def __len__(self) -> int:
+        return self.hdu.header.integer("NAXIS2")
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Upper-case name of each column -> its name in the file, in the file's order."""
+        header = self.hdu.header
+        names = [header.text(f"TTYPE{i + 1}").strip() for i in range(header.integer("TFIELDS"))]
+        if len({name.upper() for name in names}) != len(names) or "" in names:
+            raise ProductCorrupt(f"the table's columns must have names of their own, they are {names}")
+        return {name.upper(): name for name in names}
+
+    @cached_property
+    def dtype(self) -> np.dtype | None:
+        """Record type of a plain table; None where only astropy can read it."""
+        header = self.hdu.header
+        formats = []
+        for i in range(1, len(self.names) + 1):
+            match = _PLAIN_FORMAT.fullmatch(header.text(f"TFORM{i}").strip())
+            if match is None or any(f"{key}{i}" in header for key in ("TSCAL", "TZERO", "TNULL")):
+                return None
+            formats.append(_DTYPES[match[1]])
+        dtype = np.dtype({"names": list(self.names), "formats": formats}) if formats else None
+        if dtype is None or header.integer("PCOUNT") or dtype.itemsize != header.integer("NAXIS1"):
+            return None
+        return dtype
+
+    @cached_property
+    def _records(self) -> np.ndarray:
+        if self.dtype is not None:
+            return np.frombuffer(self.data, self.dtype, count=len(self), offset=self.hdu.data_start)
+        return _read_with_astropy(self.data, self.hdu.index)
+
+    def column(self, name: str) -> np.ndarray:
+        """One column, (row,), in the byte order of the file; `name` in upper case.
+
+        Raises
+        ------
+        ProductCorrupt
+            There is no such column; names those there are.
+        """
+        if name not in self.names:
+            raise ProductCorrupt(f"the table has no column {name}, it has {', '.join(self.names)}")
+        return self._records[name if self.dtype is not None else self.names[name]]
+
+
+def _read_with_astropy(data: bytes, index: int):
+    from astropy.io import fits
+
+    try:
+        with fits.open(io.BytesIO(data), memmap=False) as file:
+            return file[index].data
+    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
+        raise ProductCorrupt(f"the table of HDU {index} cannot be read: {error}") from error
