@@ -150,24 +150,25 @@ has it. The background has no unit in the file and is not kept."""
 FAMILIES = (SPOC, TESS_SPOC, QLP, TASOC, ELEANOR_LITE, KEPLER, K2, K2SC)
 KNOWN = ", ".join(family.author for family in FAMILIES)
 
+_SIGNATURES: tuple[tuple[Family, dict[str, str]], ...] = (
+    (QLP, {"ORIGIN": "mit/qlp"}),
+    (TASOC, {"ORIGIN": "tasoc/aarhus"}),
+    (ELEANOR_LITE, {"LITE": "true", "PCORIGIN": ""}),
+    (K2SC, {"CREATOR": "k2sc"}),
+    (K2, {"TELESCOP": "kepler", "MISSION": "k2", "CREATOR": "fluxexporter"}),
+    (KEPLER, {"TELESCOP": "kepler", "CREATOR": "fluxexporter"}),
+    (SPOC, {"TELESCOP": "tess", "CREATOR": "lightcurve"}),
+)
+"""What the primary header of each kind contains, in lower case; the first that fits counts."""
+
 
 def recognise(primary: Header, cadence_s: float | None) -> Family | None:
     """Kind of a product, from its primary header; None where larun does not know it.
 
     SPOC's target and full-frame light curves differ in nothing but the cadence.
     """
-    origin, creator = primary.text("ORIGIN").lower(), primary.text("CREATOR").lower()
-    telescope = primary.text("TELESCOP").lower()
-    if "mit/qlp" in origin:
-        return QLP
-    if origin == "tasoc/aarhus":
-        return TASOC
-    if primary.get("LITE") is True and "PCORIGIN" in primary:
-        return ELEANOR_LITE
-    if "k2sc" in creator:
-        return K2SC
-    if telescope == "kepler" and ("fluxexporter" in creator or "lightcurve" in creator):
-        return K2 if primary.text("MISSION").upper() == "K2" else KEPLER
-    if telescope == "tess" and "lightcurve" in creator:
-        return TESS_SPOC if cadence_s is not None and cadence_s > SHORTEST_FFI_CADENCE_S else SPOC
+    for family, signature in _SIGNATURES:
+        if all(key in primary and part in primary.text(key).lower() for key, part in signature.items()):
+            long = cadence_s is not None and cadence_s > SHORTEST_FFI_CADENCE_S
+            return TESS_SPOC if family is SPOC and long else family
     return None
