@@ -7,9 +7,11 @@ flushed to the disk and renamed over it. A reader sees the old object or the new
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +22,9 @@ from larun.errors import NotInStore, StoreError
 
 PARTIAL_SUFFIX = ".partial"
 """Ending of temporary names; whatever carries it was left by a killed writer."""
+
+_UPDATE_ATTEMPTS = 20
+"""Times that `Root.update_json` starts again because another process was faster."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Root:
     """
 
     url: str
-    storage_options: dict = field(default_factory=dict, repr=False)
+    storage_options: dict = field(default_factory=dict, repr=False, hash=False)
 
     def __reduce__(self):
         return (type(self), (self.url, self.storage_options))
@@ -113,7 +118,7 @@ class Root:
 
     def write_json(self, path: str, value: dict) -> None:
         """Write a JSON object with sorted keys, so that equal values are equal bytes."""
-        self.write(path, (json.dumps(value, sort_keys=True, indent=1) + "\n").encode())
+        self.write(path, _json_bytes(value))
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Names (relative to the root, sorted) directly below `folder` that end in `suffix`."""
@@ -133,9 +138,59 @@ class Root:
         with self._named(path, "delete"), contextlib.suppress(FileNotFoundError):
             self.filesystem.rm(self.full(path), recursive=True)
 
-    def check_writable(self) -> None:
-        """Raise `StoreError` now rather than after an hour if the root cannot be written."""
-        probe = f".writable-{uuid.uuid4().hex}"
+    def update_json(self, path: str, change: Callable[[dict], dict]) -> None:
+        """Replace a JSON object by `change` of it (of ``{}`` where it is absent), losing no other process's change.
+
+        A local folder is locked meanwhile; the lock goes with its process. On S3 the write is conditional on
+        the object being the one that was read, and starts again where it was not.
+        """
+        if self.is_local:
+            with self._named(path, "write"), _locked(Path(self.full(path)).parent):
+                current = self.read_json(path) if self.exists(path) else {}
+                self.write_json(path, change(current))
+            return
+        for _ in range(_UPDATE_ATTEMPTS):
+            etag = self._etag(path)
+            current = self.read_json(path) if etag else {}
+            data = _json_bytes(change(current))
+            condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+            try:
+                with self._named(path, "write"):
+                    self.filesystem.pipe_file(self.full(path), data, **condition)
+            except StoreError:
+                if self._etag(path) == etag:
+                    raise
+            else:
+                return
+        raise StoreError(
+            f"cannot update {self.url_of(path)}: others changed it {_UPDATE_ATTEMPTS} times meanwhile; try again"
+        )
+
+    def _etag(self, path: str) -> str | None:
+        with self._named(path, "look up"):
+            try:
+                return self.filesystem.info(self.full(path))["ETag"]
+            except FileNotFoundError:
+                return None
+
+    def discard_partials(self, folder: str, prefix: str = "") -> None:
+        """Delete what killed writers left directly below a local `folder` under names that begin with `prefix`.
+
+        The caller must be the only writer of those names. On S3 there is nothing to delete.
+        """
+        if not self.is_local:
+            return
+        place = Path(self.full(folder))
+        with self._named(folder, "clean"):
+            if place.is_dir():
+                for entry in place.iterdir():
+                    if entry.name.startswith(prefix) and entry.name.endswith(PARTIAL_SUFFIX):
+                        entry.unlink(missing_ok=True)
+
+    def check_writable(self, folder: str = "") -> None:
+        """Raise `StoreError` now rather than after an hour if `folder` cannot be written."""
+        probe = f"{folder}/.writable" if folder else ".writable"
+        self.discard_partials(folder, ".writable.")
         self.write(probe, b"")
         self.delete(probe)
 
@@ -144,14 +199,39 @@ class Root:
         """Turn file system errors into ours, naming the object and the cause."""
         try:
             yield
-        except FileNotFoundError as error:
-            raise NotInStore(f"there is no {self.url_of(path)}") from error
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, *_connection_errors(self.is_local)) as error:
+            if isinstance(error, FileNotFoundError) and verb != "write":
+                raise NotInStore(f"there is no {self.url_of(path)}") from error
+            reason = getattr(error, "strerror", None) or str(error)
             raise StoreError(
                 f"cannot {verb} {self.url_of(path)}: {reason}. Check the root, its rights and the space left; "
                 "nothing that was stored before is changed."
             ) from error
+
+
+def _json_bytes(value: dict) -> bytes:
+    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode()
+
+
+def _connection_errors(is_local: bool) -> tuple[type[Exception], ...]:
+    """Errors of an S3 client that are no `OSError`: no credentials, no connection, no such endpoint."""
+    if is_local:
+        return ()
+    from botocore.exceptions import BotoCoreError
+
+    return (BotoCoreError,)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path):
+    """Hold the lock of a folder; it leaves nothing behind, and ends with the process at the latest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _write_local(path: Path, data: bytes) -> None:

@@ -1,0 +1,263 @@
+"""Shard records: what became of every target. The store's records are the truth, not the scheduler's state.
+
+A record is written once, after everything it speaks of, and holds no time stamp: doing the work again gives
+the same bytes. Remaining work is the plan minus the records.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import larun
+from larun.errors import PlanMismatch, StoreError
+from larun.objects import Root
+from larun.paths import Product
+from larun.plan import Plan, load_plan
+from larun.schema import SCHEMA_VERSION, Status
+
+PENDING = "pending"
+"""What `Counts.by_status` calls targets whose shard has no record."""
+
+_READERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TargetOutcome:
+    """What became of one planned target.
+
+    Parameters
+    ----------
+    target_id : int
+        TIC, KIC or EPIC number.
+    status : str
+        One of `larun.schema.Status`.
+    reason : str
+        Why it is not stored; empty where it is.
+    n_good : int
+        Cadences with finite flux and no rejected quality bit.
+    source : str
+        File name or URL that the product came from; empty where nothing came.
+    sha256 : str
+        Of the product as it arrived; empty where nothing came.
+    product : str
+        File name of the product in the plan.
+    """
+
+    target_id: int
+    status: str
+    reason: str = ""
+    n_good: int = 0
+    source: str = ""
+    sha256: str = ""
+    product: str = ""
+
+    def __post_init__(self):
+        if self.status not in Status.CODES:
+            raise StoreError(f"status must be one of {', '.join(Status.CODES)}, not {self.status!r}")
+
+
+def versions() -> dict[str, str]:
+    """Versions that decide the bytes of a shard."""
+    return {"larun": larun.__version__} | {name: version(name) for name in ("numpy", "zarr", "numcodecs")}
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """One finished shard.
+
+    Parameters
+    ----------
+    plan_digest : str
+        Digest of the plan.
+    shard : int
+        Number of the shard.
+    archive : str
+        Name of the archive that the products came from.
+    outcomes : tuple of TargetOutcome
+        One per target of the shard, in the order of the plan.
+    hashes : dict
+        SHA-256 of the shard's values per array, as read back.
+    versions : dict
+        Versions of the programs that wrote it.
+    """
+
+    plan_digest: str
+    shard: int
+    archive: str
+    outcomes: tuple[TargetOutcome, ...]
+    hashes: dict[str, str]
+    versions: dict[str, str] = field(default_factory=versions)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Targets per status, all statuses present."""
+        return dict.fromkeys(Status.CODES, 0) | dict(Counter(o.status for o in self.outcomes))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything as plain JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "plan_digest": self.plan_digest,
+            "shard": self.shard,
+            "archive": self.archive,
+            "counts": self.counts,
+            "targets": [asdict(outcome) for outcome in self.outcomes],
+            "sha256": self.hashes,
+            "versions": self.versions,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ShardRecord:
+        """Inverse of `as_json`."""
+        try:
+            return cls(
+                value["plan_digest"],
+                value["shard"],
+                value["archive"],
+                tuple(TargetOutcome(**outcome) for outcome in value["targets"]),
+                value["sha256"],
+                value["versions"],
+            )
+        except (KeyError, TypeError) as error:
+            raise StoreError(
+                f"a shard record is not of schema version {SCHEMA_VERSION}: {error!r}; "
+                "read it with the larun that wrote it"
+            ) from error
+
+
+def write_record(root: Root, product: Product, record: ShardRecord) -> None:
+    """Write a record, the last write of its shard; an equal one that is there is left alone.
+
+    Raises
+    ------
+    StoreError
+        Another record of this shard is there.
+    """
+    path = product.record(record.shard)
+    folder, _, name = path.rpartition("/")
+    root.discard_partials(folder, f"{name}.")
+    if root.exists(path):
+        if root.read_json(path) != record.as_json():
+            raise StoreError(
+                f"{root.url_of(path)} already says something else of this shard; it is left as it is. "
+                "Two runs worked on one sector at once, or the archive changed between them."
+            )
+        return
+    root.write_json(path, record.as_json())
+
+
+def read_record(root: Root, plan: Plan, shard: int) -> ShardRecord:
+    """Read one record.
+
+    Raises
+    ------
+    NotInStore
+        The shard has no record.
+    PlanMismatch
+        The record belongs to another plan.
+    """
+    return _read(root, plan.product, plan.digest, shard)
+
+
+def recorded(root: Root, product: Product) -> list[int]:
+    """Numbers of the shards that have a record, increasing; their content is not looked at."""
+    names = root.list(product.records, ".json")
+    return sorted(int(name.rpartition("/")[2].removesuffix(".json")) for name in names)
+
+
+def records(root: Root, product: Product) -> list[ShardRecord]:
+    """All records of a sector, in the order of the plan.
+
+    Raises
+    ------
+    NotInStore
+        The store holds no plan of this product.
+    PlanMismatch
+        A record belongs to another plan.
+    """
+    return _read_all(root, load_plan(root, product))
+
+
+def pending(root: Root, plan: Plan) -> list[int]:
+    """Numbers of the shards that remain to be ingested: the plan minus the records.
+
+    Raises
+    ------
+    PlanMismatch
+        A record belongs to another plan.
+    """
+    done = {record.shard for record in _read_all(root, plan)}
+    return [index for index in range(plan.n_shards) if index not in done]
+
+
+def _read_all(root: Root, plan: Plan) -> list[ShardRecord]:
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(partial(_read, root, plan.product, plan.digest), recorded(root, plan.product)))
+
+
+def _read(root: Root, product: Product, plan_digest: str, shard: int) -> ShardRecord:
+    record = ShardRecord.from_json(root.read_json(product.record(shard)))
+    if record.plan_digest != plan_digest:
+        raise PlanMismatch(
+            f"the record of shard {shard} of {product} belongs to the plan {record.plan_digest}, the store's plan is "
+            f"{plan_digest}. Somebody mixed two stores: restore the plan or use another root.",
+            ("plan_digest",),
+        )
+    return record
+
+
+@dataclass(frozen=True)
+class Counts:
+    """State of a sector's ingest.
+
+    Parameters
+    ----------
+    targets, shards : int
+        Planned.
+    recorded_shards : int
+        Finished.
+    by_status : dict
+        Targets per status; `PENDING` are those of shards without a record. Sums to `targets`.
+    failures : tuple of TargetOutcome
+        Targets that are not stored, with their reasons, in the order of the plan.
+    """
+
+    targets: int
+    shards: int
+    recorded_shards: int
+    by_status: dict[str, int]
+    failures: tuple[TargetOutcome, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every shard has its record."""
+        return self.recorded_shards == self.shards
+
+
+def counts(root: Root, product: Product) -> Counts:
+    """Count targets per status, with reasons, from the store alone.
+
+    Raises
+    ------
+    NotInStore
+        The store holds no plan of this product.
+    PlanMismatch
+        A record belongs to another plan.
+    """
+    plan = load_plan(root, product)
+    found = _read_all(root, plan)
+    outcomes = [outcome for record in found for outcome in record.outcomes]
+    by_status = dict.fromkeys(Status.CODES, 0) | dict(Counter(outcome.status for outcome in outcomes))
+    by_status[PENDING] = len(plan.targets) - len(outcomes)
+    return Counts(
+        targets=len(plan.targets),
+        shards=plan.n_shards,
+        recorded_shards=len(found),
+        by_status=by_status,
+        failures=tuple(outcome for outcome in outcomes if outcome.status != Status.STORED),
+    )

@@ -1,0 +1,260 @@
+"""Reading a survey root: its sectors, a whole sector for xarray, shards for the sweep, one star for people."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import zarr
+from zarr.storage import FsspecStore, LocalStore
+
+from larun.errors import InputError, NotInStore, StoreError
+from larun.lightcurve import Shard, Star
+from larun.objects import Root
+from larun.paths import Product
+from larun.plan import Plan
+from larun.schema import FLUX_ARRAYS, SECTOR_COORDINATES, TARGET_ARRAYS, Status
+
+if TYPE_CHECKING:
+    import lightkurve
+    import xarray
+
+_STATUS_NAMES = {code: name for name, code in Status.CODES.items()} | {Status.PENDING_CODE: "pending"}
+
+
+def products(root: Root, mission: str | None = None, sector: int | None = None) -> list[Product]:
+    """Sectors that the store holds, in order; those of one mission or sector number if given."""
+    found = []
+    for mission_folder in root.list("lightcurves"):
+        for segment_folder in root.list(mission_folder):
+            for path in root.list(segment_folder, ".zarr"):
+                with contextlib.suppress(InputError, ValueError):
+                    found.append(Product.from_zarr_path(path))
+    return sorted(
+        product
+        for product in found
+        if mission in (None, product.mission)
+        and sector in (None, product.sector)
+        and root.exists(f"{product.zarr}/zarr.json")
+    )
+
+
+def open_sector(root: Root, product: Product) -> xarray.Dataset:
+    """Open a sector lazily: arrays (target, cadence) as variables, those along one dimension as coordinates.
+
+    `xarray.open_zarr` on the sector's path gives the same, with Dask arrays.
+
+    Raises
+    ------
+    NotInStore
+        The store does not hold the sector; says what it holds.
+    """
+    import xarray
+
+    _require_sector(root, product)
+    with _reading(root, product):
+        dataset = xarray.open_dataset(_store(root, product), engine="zarr", chunks=None, consolidated=True)
+    return dataset.set_coords(sorted(SECTOR_COORDINATES & set(dataset.variables)))
+
+
+def read_shard(root: Root, plan: Plan, index: int) -> tuple[Shard, np.ndarray]:
+    """Read one shard.
+
+    Parameters
+    ----------
+    root : Root
+        Survey root.
+    plan : Plan
+        Plan of the sector.
+    index : int
+        Number of the shard.
+
+    Returns
+    -------
+    shard : Shard
+        All targets of the shard in the order of the plan, also those that are not stored.
+    status : (star,) uint8
+        Codes of `larun.schema.Status`.
+
+    Raises
+    ------
+    NotInStore
+        The store does not hold the sector.
+    StoreError
+        The store says that a target is stored and its data are gone.
+    """
+    first = index * plan.shard_targets
+    return read_rows(root, plan.product, slice(first, first + len(plan.shard(index))))
+
+
+def read_rows(root: Root, product: Product, rows: slice | np.ndarray) -> tuple[Shard, np.ndarray]:
+    """Read the given rows of a sector, a slice or an array of row numbers; returns and raises as `read_shard`."""
+    group = _open_group(root, product)
+    with _reading(root, product):
+        columns = {a.name: np.asarray(group[a.name].oindex[rows]) for a in TARGET_ARRAYS}
+        columns |= {a.name: np.asarray(group[a.name].oindex[rows, slice(None)]) for a in FLUX_ARRAYS}
+        time, cadence_no = np.asarray(group["time"][:]), np.asarray(group["cadence_no"][:])
+    status = columns["status"]
+    lost = (status == Status.CODES[Status.STORED]) & (columns["quality"] == -1).all(axis=1)
+    if lost.any():
+        raise StoreError(
+            f"the data of {product.catalogue} {columns['target_id'][lost.argmax()]} and {lost.sum() - 1} others are "
+            f"gone from {root.url_of(product.zarr)}, although its records say stored. Delete the records of their "
+            "shards and ingest again."
+        )
+    shard = Shard(
+        stars=_stars(columns),
+        time=time,
+        cadence_no=cadence_no,
+        **{a.name: columns[a.name] for a in FLUX_ARRAYS},
+        mission=product.mission,
+        sector=product.sector,
+        cadence_s=float(product.cadence_s),
+        time_format=group.attrs["time_format"],
+    )
+    return shard, status
+
+
+def find_target(root: Root, product: Product, target_id: int) -> int:
+    """Row of a target that is stored.
+
+    Raises
+    ------
+    NotInStore
+        The sector does not hold the target, or holds no light curve of it; says why and what to do.
+    """
+    group = _open_group(root, product)
+    with _reading(root, product):
+        rows = np.flatnonzero(np.asarray(group["target_id"][:]) == target_id)
+        status = np.asarray(group["status"][:])[rows]
+    name = f"{product.catalogue} {target_id}"
+    if len(rows) == 0:
+        raise NotInStore(
+            f"{name} is not among the targets of {product} that are in {root.url}, or its shard has not been ingested "
+            "yet: look with `larun status`, or ingest a sector that observed it"
+        )
+    stored = rows[status == Status.CODES[Status.STORED]]
+    if len(stored) == 0:
+        raise NotInStore(
+            f"{product} has no light curve of {name}, its status is {_STATUS_NAMES.get(int(status[0]), status[0])}; "
+            f"the reason is in {root.url_of(product.records)}"
+        )
+    return int(stored[0])
+
+
+def light_curve(root: Root, product: Product, target_id: int) -> lightkurve.LightCurve:
+    """Light curve of one star as lightkurve has it.
+
+    Parameters
+    ----------
+    root : Root
+        Survey root.
+    product : Product
+        The sector.
+    target_id : int
+        TIC, KIC or EPIC number.
+
+    Returns
+    -------
+    lightkurve.TessLightCurve or lightkurve.KeplerLightCurve
+        Barycentric time in the mission's own zero point, TDB; flux, errors, background and centroids with units;
+        quality bits and cadence numbers. Cadences that the mission delivered with a time, nothing else removed:
+        as ``lightkurve.read(file, quality_bitmask="none")``.
+
+    Raises
+    ------
+    NotInStore
+        The sector holds no light curve of the target; says why and what to do.
+    """
+    row = find_target(root, product, target_id)
+    shard, _ = read_rows(root, product, slice(row, row + 1))
+    attributes = _open_group(root, product).attrs.asdict()
+    import lightkurve
+    from astropy import units
+    from astropy.time import Time
+
+    rows = np.flatnonzero((shard.quality[0] != -1) & np.isfinite(shard.time_correction[0]))
+    correction = shard.time_correction[0, rows]
+    flux_unit = units.Unit("" if attributes["flux_unit"] == "relative" else attributes["flux_unit"])
+    kind = lightkurve.TessLightCurve if product.mission == "tess" else lightkurve.KeplerLightCurve
+    curve = kind(
+        time=Time(shard.time[rows] + correction, format=shard.time_format, scale="tdb"),
+        flux=shard.flux[0, rows] * flux_unit,
+        flux_err=shard.flux_err[0, rows] * flux_unit,
+        meta=_meta(product, shard.stars[0], attributes),
+    )
+    curve["timecorr"] = correction * units.day
+    curve["cadenceno"] = shard.cadence_no[rows]
+    curve["centroid_col"] = shard.centroid_col[0, rows] * units.pixel
+    curve["centroid_row"] = shard.centroid_row[0, rows] * units.pixel
+    curve["sap_bkg"] = shard.background[0, rows] * flux_unit
+    curve["quality"] = shard.quality[0, rows]
+    return curve
+
+
+def _meta(product: Product, star: Star, attributes: dict) -> dict:
+    segment = {"tess": "SECTOR", "kepler": "QUARTER", "k2": "CAMPAIGN"}[product.mission]
+    identifier = "TICID" if product.mission == "tess" else "KEPLERID"
+    return {
+        "MISSION": {"tess": "TESS", "kepler": "Kepler", "k2": "K2"}[product.mission],
+        "TARGETID": star.target_id,
+        identifier: star.target_id,
+        "LABEL": f"{product.catalogue} {star.target_id}",
+        "OBJECT": f"{product.catalogue} {star.target_id}",
+        segment: product.sector,
+        "CAMERA": star.camera,
+        "CCD": star.ccd,
+        "RA_OBJ": star.ra,
+        "DEC_OBJ": star.dec,
+        "RA": star.ra,
+        "DEC": star.dec,
+        "TESSMAG" if product.mission == "tess" else "KEPMAG": star.tmag,
+        "TEFF": star.teff,
+        "LOGG": star.logg,
+        "RADIUS": star.radius,
+        "AUTHOR": product.author.upper(),
+        "EXPOSURE_S": product.cadence_s,
+        "QUALITY_BITMASK": "none",
+        "SIMULATED": attributes["simulated"],
+        "PLAN_DIGEST": attributes["plan_digest"],
+    }
+
+
+def _stars(columns: dict[str, np.ndarray]) -> tuple[Star, ...]:
+    facts = ("target_id", "ra", "dec", "tmag", "teff", "logg", "radius", "camera", "ccd")
+    return tuple(Star(*values) for values in zip(*(columns[name].tolist() for name in facts), strict=True))
+
+
+def _require_sector(root: Root, product: Product) -> None:
+    if root.exists(f"{product.zarr}/zarr.json"):
+        return
+    held = ", ".join(str(other) for other in products(root)) or "nothing"
+    raise NotInStore(
+        f"{root.url} does not hold {product}, it holds {held}; fill it with `larun ingest`, or name another root"
+    )
+
+
+def _store(root: Root, product: Product) -> LocalStore | FsspecStore:
+    if root.is_local:
+        return LocalStore(root.full(product.zarr), read_only=True)
+    options = {"use_listings_cache": False} | root.storage_options
+    return FsspecStore.from_url(root.url_of(product.zarr), storage_options=options, read_only=True)
+
+
+def _open_group(root: Root, product: Product) -> zarr.Group:
+    _require_sector(root, product)
+    with _reading(root, product):
+        return zarr.open_group(_store(root, product), mode="r", use_consolidated=True)
+
+
+@contextlib.contextmanager
+def _reading(root: Root, product: Product):
+    """Turn errors of Zarr and its codecs into ours, naming the sector."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise StoreError(
+            f"cannot read {root.url_of(product.zarr)}: {type(error).__name__}: {error}. It is damaged or of another "
+            "version: delete the records of the shards concerned and ingest again."
+        ) from error

@@ -1,0 +1,106 @@
+"""Parquet tables whose fields carry unit and meaning, written from and checked against `larun.schema`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from larun.errors import NotInStore, StoreError
+from larun.objects import Root
+from larun.schema import SCHEMA_VERSION, Column
+
+_TYPES = {"str": pa.string(), "bool": pa.bool_(), "list[str]": pa.list_(pa.string())}
+
+
+def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
+    """Arrow schema of a table; unit and meaning are field metadata, the schema version is the table's."""
+    fields = []
+    for column in columns:
+        kind = _TYPES.get(column.dtype) or pa.from_numpy_dtype(np.dtype(column.dtype))
+        metadata = {"unit": column.unit or "", "meaning": column.meaning}
+        fields.append(pa.field(column.name, kind, metadata=metadata))
+    return pa.schema(fields, metadata={"larun_schema_version": str(SCHEMA_VERSION)})
+
+
+def make_table(columns: Mapping[str, Any] | np.ndarray, schema_columns: Sequence[Column]) -> pa.Table:
+    """Table in the order of the schema.
+
+    Parameters
+    ----------
+    columns : mapping or structured ndarray
+        Values per name: arrays or sequences of one length. ``None`` and masked values become null, NaN stays NaN.
+    schema_columns : sequence of Column
+        The columns that the table has.
+
+    Raises
+    ------
+    StoreError
+        A column is missing, unknown, of another length, or does not fit its type.
+    """
+    given = columns.dtype.names if isinstance(columns, np.ndarray) else tuple(columns)
+    expected = [column.name for column in schema_columns]
+    if set(given) != set(expected):
+        raise StoreError(
+            f"the table needs exactly the columns of the schema: missing {sorted(set(expected) - set(given))}, "
+            f"unknown {sorted(set(given) - set(expected))}"
+        )
+    schema = arrow_schema(schema_columns)
+    try:
+        return pa.Table.from_arrays([_column(columns[field.name], field) for field in schema], schema=schema)
+    except pa.ArrowInvalid as error:
+        raise StoreError(f"the columns of the table do not go together: {error}") from error
+
+
+def write_table(
+    root: Root, path: str, columns: Mapping[str, Any] | np.ndarray, schema_columns: Sequence[Column]
+) -> None:
+    """Write one Parquet object; equal values are equal bytes. Arguments and errors as in `make_table`."""
+    table = make_table(columns, schema_columns)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    folder, _, name = path.rpartition("/")
+    root.discard_partials(folder, f"{name}.")
+    root.write(path, sink.getvalue().to_pybytes())
+
+
+def read_table(root: Root, path: str) -> pa.Table:
+    """Read one Parquet object, or all parts directly below a folder in the order of their names.
+
+    Raises
+    ------
+    NotInStore
+        There is no such object, or no part below the folder.
+    StoreError
+        An object is no Parquet, or the parts have different columns.
+    """
+    if path.endswith(".parquet"):
+        return _read_part(root, path)
+    parts = root.list(path, ".parquet")
+    if not parts:
+        raise NotInStore(f"there is no table in {root.url_of(path)}")
+    try:
+        return pa.concat_tables([_read_part(root, part) for part in parts])
+    except pa.ArrowInvalid as error:
+        raise StoreError(f"the parts of {root.url_of(path)} have different columns: {error}") from error
+
+
+def _read_part(root: Root, path: str) -> pa.Table:
+    try:
+        return pq.read_table(pa.BufferReader(root.read(path)))
+    except pa.ArrowInvalid as error:
+        raise StoreError(f"{root.url_of(path)} should be Parquet and is not: {error}") from error
+
+
+def _column(values: Any, field: pa.Field) -> pa.Array:
+    mask = None
+    if isinstance(values, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(values)
+        values = values.data
+    try:
+        return pa.array(values, type=field.type, mask=mask, from_pandas=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+        raise StoreError(f"the column {field.name} does not fit {field.type}: {error}") from error

@@ -1,0 +1,135 @@
+"""The cadences that all stars of a sector share, frozen from a few of its products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from larun.archive.decode import decode, verify
+from larun.archive.protocol import Archive
+from larun.errors import InputError, ProductError, ProductUnreachable
+from larun.lightcurve import CadenceGrid, LightCurve
+from larun.paths import Product
+from larun.plan import PlannedTarget
+
+REFERENCES = 8
+"""Products whose cadences make the sector's grid."""
+
+MAX_GRID_CADENCES = 400_000
+"""A sector of 20-second cadences has 120,000; more means cadence numbers of another kind."""
+
+_REFERENCE_ATTEMPTS = 32
+
+
+def find_references(archive: Archive, product: Product, targets: tuple[PlannedTarget, ...]) -> list[LightCurve]:
+    """Decode products of up to `REFERENCES` targets, spread over the plan; failures are passed over.
+
+    Raises
+    ------
+    InputError
+        None of the products tried is usable; says what each said.
+    ProductUnreachable
+        None is, but some may be later.
+    """
+    found: list[LightCurve] = []
+    said: list[str] = []
+    transient = False
+    for target in _spread(targets)[:_REFERENCE_ATTEMPTS]:
+        try:
+            fetched = archive.fetch(product, target)
+            curve = decode(fetched.data, source_name(fetched.source))
+            verify(curve, product, target.star.target_id)
+        except (ProductError, OSError) as error:
+            transient = transient or isinstance(error, ProductUnreachable | OSError)
+            said.append(f"{target.product}: {error}")
+            continue
+        if np.isfinite(curve.time).sum() >= 2:
+            found.append(curve)
+        else:
+            said.append(f"{target.product}: fewer than 2 cadences have a time")
+        if len(found) == REFERENCES:
+            break
+    if not found:
+        text = f"the cadences of {product} cannot be known, no product of {len(said)} tried is usable: "
+        raise (ProductUnreachable if transient else InputError)(text + "; ".join(said))
+    return found
+
+
+def _spread(targets: tuple[PlannedTarget, ...]) -> list[PlannedTarget]:
+    """All targets, each next one far from those before: first an even sample of `REFERENCES`, then the rest."""
+    n = len(targets)
+    even = np.unique(np.linspace(0, n - 1, min(n, REFERENCES)).astype(int))
+    rest = np.setdiff1d(np.arange(n), even)
+    stride = max(1, len(rest) // (_REFERENCE_ATTEMPTS - len(even)))
+    return [targets[i] for i in (*even, *rest[::stride])]
+
+
+def spacecraft_time(curve: LightCurve) -> np.ndarray:
+    """Spacecraft time of a light curve, (cadence,) float64, days; NaN where its product has no time.
+
+    A product without a barycentric correction (QLP, TASOC, eleanor-lite) gives its own barycentric time instead.
+    """
+    if np.isfinite(curve.time_correction).any():
+        return curve.time - curve.time_correction.astype(np.float64)
+    return curve.time
+
+
+def freeze_grid(references: Sequence[LightCurve]) -> CadenceGrid:
+    """Cadence grid that spans all references.
+
+    Parameters
+    ----------
+    references : sequence of LightCurve
+        Decoded products of one sector. Where several have a time for a cadence, the first one's counts.
+
+    Returns
+    -------
+    CadenceGrid
+        Every cadence number from the smallest to the largest. Cadences for which no reference has a time get it
+        by linear interpolation in cadence number, and by the mean cadence before the first and after the last.
+        Of products without a barycentric correction the grid is the barycentric time of the first (others are
+        shifted to it), and a target's stored correction is what remains to its own.
+
+    Raises
+    ------
+    InputError
+        No reference has two cadences with a time, the numbers span too many cadences, or the time does not
+        increase with them.
+    """
+    numbers = np.concatenate([curve.cadence_no for curve in references]).astype(np.int64)
+    first, last = int(numbers.min()), int(numbers.max())
+    if last - first + 1 > MAX_GRID_CADENCES:
+        raise InputError(
+            f"the cadence numbers run from {first} to {last}, more than a sector can have ({MAX_GRID_CADENCES})"
+        )
+    time = np.full(last - first + 1, np.nan)
+    for curve in references:
+        rows = curve.cadence_no.astype(np.int64) - first
+        own = spacecraft_time(curve)
+        if not np.isfinite(curve.time_correction).any():
+            own = own - _offset(own, time[rows])
+        use = np.isnan(time[rows]) & np.isfinite(own)
+        time[rows[use]] = own[use]
+    known = np.flatnonzero(np.isfinite(time))
+    if len(known) < 2:
+        raise InputError(f"{len(known)} cadences of the references have a time, at least 2 are needed")
+    if (np.diff(time[known]) <= 0).any():
+        raise InputError("the time of the references does not increase with the cadence number")
+    rows = np.arange(len(time))
+    step = (time[known[-1]] - time[known[0]]) / (known[-1] - known[0])
+    filled = np.interp(rows, known, time[known])
+    filled[: known[0]] = time[known[0]] + step * (rows[: known[0]] - known[0])
+    filled[known[-1] + 1 :] = time[known[-1]] + step * (rows[known[-1] + 1 :] - known[-1])
+    return CadenceGrid(first, filled)
+
+
+def _offset(own: np.ndarray, known: np.ndarray) -> float:
+    """Median difference of two times where both are known; 0 where they share no cadence."""
+    difference = (own - known)[np.isfinite(own) & np.isfinite(known)]
+    return float(np.median(difference)) if len(difference) else 0.0
+
+
+def source_name(source: str) -> str:
+    """URL as it is; of a local path only the file name, so that the store does not depend on where it lay."""
+    return source if "://" in source else source.replace("\\", "/").rpartition("/")[2]
