@@ -14,11 +14,10 @@ from larun import paths
 from larun.config import Settings
 from larun.objects import Root
 from larun.paths import Product
-from larun.plan import Plan, load_plan
 from larun.report.plots import EventCurve, candidate_figure
 from larun.schema import CANDIDATE_COLUMNS, CLASSES
 from larun.search.pipeline import search_shard
-from larun.store.reading import read_rows
+from larun.store.reading import find_target, read_rows
 from larun.store.tables import read_table
 from larun.survey.published import choose_published
 
@@ -58,14 +57,13 @@ def write_report(
         Several sweeps are published and `product` does not decide.
     """
     product, summary = choose_published(root, product)
-    plan = load_plan(root, product)
     table = read_table(root, paths.run_folder("candidates", product, summary["run"])).sort_by("rank")
     listing = ranking.listing(table)
     folder = paths.report_folder(product, summary["run"])
     shown = table.slice(0, limit).to_pylist()
     for index, row in enumerate(shown):
         progress(index, len(shown))
-        _write_candidate(root, settings, plan, folder, row, listing[index], [len(shown), index])
+        _write_candidate(root, settings, product, folder, row, listing[index], [len(shown), index])
     page = (
         _templates()
         .get_template("sector.html")
@@ -79,15 +77,14 @@ def write_report(
 def _write_candidate(
     root: Root,
     settings: Settings,
-    plan: Plan,
+    product: Product,
     folder: str,
     row: dict[str, Any],
     shown: dict[str, Any],
     place: list[int],
 ) -> None:
     number = int(row["target"].split()[1])
-    index = next(i for i, t in enumerate(plan.targets) if t.star.target_id == number)
-    shard = read_rows(root, plan, [index])
+    shard, _ = read_rows(root, product, np.array([find_target(root, product, number)]))
     found = search_shard(shard, settings.search)
     curve = EventCurve(
         time=shard.barycentric_time(0),
@@ -106,7 +103,7 @@ def _write_candidate(
         _templates()
         .get_template("candidate.html")
         .render(
-            product=plan.product,
+            product=product,
             row=shown,
             figure=f"{name}.png",
             probabilities=[(c, shown["probabilities"][c] or 0.0) for c in CLASSES],

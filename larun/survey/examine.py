@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,8 @@ from larun.lightcurve import LightCurve, Shard, shard_of
 from larun.network.infer import Classifier
 from larun.objects import Root
 from larun.paths import CATALOGUES
-from larun.plan import load_plan
 from larun.schema import CLASSES, SEARCHED, EventFlag, Status
-from larun.store.reading import products, read_shard
+from larun.store.reading import find_target, products, read_rows
 from larun.survey.classify import classify_shard
 
 UNREADABLE = "unreadable"
@@ -73,14 +73,9 @@ def _stored(star: tuple[str, int], root: Root) -> list[tuple[str, str, Shard]]:
     catalogue, number = star
     found = []
     for product in (p for p in products(root) if p.catalogue == catalogue):
-        plan = load_plan(root, product)
-        row = next((i for i, t in enumerate(plan.targets) if t.star.target_id == number), None)
-        if row is None:
-            continue
-        shard, status = read_shard(root, plan, row // plan.shard_targets)
-        row %= plan.shard_targets
-        if status[row] == Status.CODES[Status.STORED]:
-            found.append((root.url_of(product.zarr), f"{catalogue} {number}", shard.take([row])))
+        with contextlib.suppress(NotInStore):
+            shard, _ = read_rows(root, product, np.array([find_target(root, product, number)]))
+            found.append((root.url_of(product.zarr), f"{catalogue} {number}", shard))
     if not found:
         raise NotInStore(
             f"{root.url} holds no light curve of {catalogue} {number}; ingest its sector first, or give a file"

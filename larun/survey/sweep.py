@@ -268,5 +268,5 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
 
 def _records_digest(root: Root, plan: Plan) -> str:
     """Digest of what ingest stored, so that a repaired sector is swept anew."""
-    hashes = [ledger.read_record(root, plan, index).content() for index in range(plan.n_shards)]
+    hashes = [record.hashes for record in ledger.records(root, plan.product)]
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
