@@ -24,7 +24,7 @@ MANIFEST = "bundle.json"
 INT8_FILE = "model_int8.tflite"
 FLOAT_FILE = "model.tflite"
 KERAS_FILE = "model.keras"
-H5_FILE = "model.h5"
+H5_FILE = "model.weights.h5"
 CARD_FILE = "model_card.md"
 BUNDLE_FILES = (INT8_FILE, FLOAT_FILE, KERAS_FILE, H5_FILE, CARD_FILE)
 """Files of a complete bundle, beside its manifest."""

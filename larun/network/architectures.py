@@ -1,0 +1,86 @@
+"""Networks, written with Keras 3 layers so that they train under TensorFlow and under JAX alike.
+
+A Conv1D is written as a Conv2D of height one: TFLite has no other, and would wrap every Conv1D in reshapes that
+cost more bytes than its weights. Reshapes name the batch -1, so that it stays free without shape arithmetic.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import layers, ops
+
+from larun.schema import CLASSES, VIEW_DEFINITION, VIEW_LENGTH
+
+PLAIN_STAGES = ((16, 7, 4), (32, 5, 4), (48, 3, 4))
+LOCAL_STAGES = ((16, 5, 2), (24, 5, 2), (16, 3, 4))
+WIDE_STAGES = ((16, 5, 2), (24, 5, 2), (24, 3, 2))
+"""Filters, kernel size and pooling of the three stages."""
+
+
+def build(architecture: str, dropout: float = 0.2) -> keras.Model:
+    """Make an untrained network by name.
+
+    Parameters
+    ----------
+    architecture : str
+        ``spectral_cnn``: the multi-view form; ``spectral_cnn_plain``: the whole vector as one series.
+    dropout : float
+        Share of the dense layer's units left out while training.
+
+    Returns
+    -------
+    keras.Model
+        (n, 1024) float32 to (n, 6) logits.
+    """
+    return {"spectral_cnn": spectral_cnn, "spectral_cnn_plain": spectral_cnn_plain}[architecture](dropout)
+
+
+def spectral_cnn_plain(dropout: float = 0.2) -> keras.Model:
+    """Three Conv1D-BatchNorm-ReLU-pool stages, global average, dense, dropout, six logits."""
+    inputs = keras.Input((VIEW_LENGTH,), name="views")
+    x = _stages(_series(inputs, VIEW_LENGTH, 1), PLAIN_STAGES, "conv")
+    x = layers.GlobalAveragePooling2D()(x)
+    return _head(inputs, x, 48, dropout, "spectral_cnn_plain")
+
+
+def spectral_cnn(dropout: float = 0.2) -> keras.Model:
+    """`spectral_cnn_plain`'s stages on each of two columns, sliced from the vector.
+
+    The four views around the event enter the local column as channels, sample by sample, so that its first
+    stage can compare odd, even, secondary and all transits; global and sector view enter the wide column, two
+    samples of each per step. The local column keeps eight positions, because where a dip lies and how it is
+    shaped matters there; the wide one keeps averages and strongest responses.
+    """
+    inputs = keras.Input((VIEW_LENGTH,), name="views")
+    lengths = [length for _, length in VIEW_DEFINITION["views"]]
+    n_global, n_local, n_sector = lengths[0], lengths[1], lengths[-1]
+    n_views = len(lengths) - 2
+
+    local = ops.reshape(inputs[:, n_global : n_global + n_views * n_local], (-1, 1, n_views, n_local))
+    local = _stages(layers.Permute((1, 3, 2))(local), LOCAL_STAGES, "local")
+    local = ops.reshape(local, (-1, local.shape[2] * local.shape[3]))
+    wide = layers.Concatenate()(
+        [_series(inputs[:, :n_global], n_global // 2, 2), _series(inputs[:, -n_sector:], n_sector // 2, 2)]
+    )
+    wide = _stages(wide, WIDE_STAGES, "wide")
+    x = [local, layers.GlobalAveragePooling2D()(wide), layers.GlobalMaxPooling2D()(wide)]
+    return _head(inputs, layers.Concatenate()(x), 24, dropout, "spectral_cnn")
+
+
+def _series(flat, length: int, channels: int):
+    return ops.reshape(flat, (-1, 1, length, channels))
+
+
+def _stages(x, stages, name: str):
+    for number, (filters, kernel, pool) in enumerate(stages, 1):
+        x = layers.Conv2D(filters, (1, kernel), padding="same", use_bias=False, name=f"{name}_{number}")(x)
+        x = layers.BatchNormalization(name=f"{name}_{number}_norm")(x)
+        x = layers.ReLU(name=f"{name}_{number}_relu")(x)
+        x = layers.MaxPooling2D((1, pool), name=f"{name}_{number}_pool")(x)
+    return x
+
+
+def _head(inputs, x, units: int, dropout: float, name: str) -> keras.Model:
+    x = layers.Dense(units, activation="relu", name="dense")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(inputs, layers.Dense(len(CLASSES), name="logits")(x), name=name)
