@@ -70,6 +70,8 @@ class SimulateSettings(Section):
     planet_fraction: float = Field(0.10, ge=0, le=1, description="share of stars with a transiting planet")
     binary_fraction: float = Field(0.08, ge=0, le=1, description="share of stars with an eclipsing binary")
     variable_fraction: float = Field(0.30, ge=0, le=1, description="share of stars with spots or pulsations")
+    artefact_fraction: float = Field(0.08, ge=0, le=1, description="share of stars that instrument artefacts dominate")
+    anomaly_fraction: float = Field(0.03, ge=0, le=1, description="share of stars with a shape of no other class")
 
 
 class SearchSettings(Section):
@@ -85,10 +87,8 @@ class SearchSettings(Section):
     max_duration_h: float = Field(12.0, gt=0, description="longest trial duration, hours")
     max_duty_cycle: float = Field(0.15, gt=0, lt=0.5, description="longest duration over period")
     top_peaks: int = Field(4, ge=1, description="peaks of a star that are refined at full cadence")
-    quality_mask: int = Field(
-        0b0001_0001_1010_0000_1011_1111,
-        ge=0,
-        description="mission quality bits that hide a cadence from the search",
+    quality_mask: int | None = Field(
+        None, ge=0, description="quality bits that hide a cadence from the search; by default the mission's"
     )
 
 

@@ -167,6 +167,7 @@ EVENT_COLUMNS: tuple[Column, ...] = (
     Column("single_event_fraction", "float32", None, "share of the signal that its strongest transit carries"),
     Column("sinusoid_ratio", "float32", None, "chi-square gain of a sinusoid over that of the box, same period"),
     Column("gap_fraction", "float32", None, "share of the transits that touch a gap of the data"),
+    Column("phase_coverage", "float32", None, "share of the orbital phases that were observed"),
     Column("scatter_ppm", "float32", "ppm", "robust scatter of the detrended flux per cadence"),
     Column("red_noise_ppm", "float32", "ppm", "robust scatter on the time scale of the duration"),
     Column("n_good", "int32", None, "cadences that were searched"),

@@ -1,0 +1,196 @@
+"""Robust sliding detrending of a whole shard.
+
+The trend is Tukey's biweight estimate in a sliding window, as in wotan (Hippke et al. 2019, AJ 158, 143), with
+two changes. A straight line is fitted instead of a constant and the window keeps its full width at the edges,
+so that slopes do not bend the ends. And it is evaluated on nodes a small part of the window apart, from fluxes
+averaged over a small part of the window, because a window of 1 day cannot resolve less.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from larun.search.selection import median
+
+GAP_D = 0.5
+"""Windows do not cross gaps of a star's good cadences longer than this, days."""
+
+BINS_PER_WINDOW = 96
+NODES_PER_WINDOW = 16
+BIWEIGHT_C = 5.0
+"""Tuning constant in units of the median absolute deviation, as in wotan."""
+
+ITERATIONS = 5
+
+
+def detrend(relative: np.ndarray, time: np.ndarray, window_d: float) -> np.ndarray:
+    """Flux over its trend, (star, cadence) float32 around 1; NaN where masked or where no trend is known."""
+    level = trend(relative, time, window_d)
+    # A trend at or below zero comes from flux that is not a star's; it leaves nothing to search.
+    level[~(level > 0)] = np.nan
+    return relative / level
+
+
+def trend(flux: np.ndarray, time: np.ndarray, window_d: float) -> np.ndarray:
+    """Trend of each star.
+
+    Parameters
+    ----------
+    flux : (star, cadence) float32
+        NaN where masked.
+    time : (cadence,) float64
+        Days, increasing.
+    window_d : float
+        Window, days. Transits up to about a third of it survive.
+
+    Returns
+    -------
+    (star, cadence) float32
+        In the unit of `flux`; NaN where `flux` is, and where the window holds too little.
+    """
+    if not len(time):
+        return np.empty(flux.shape, np.float32)
+    # Offsets in windows from the first cadence: float32 resolves their differences.
+    u = (time - time[0]) / window_d
+    bin_of = (u * BINS_PER_WINDOW).astype(np.int32)
+    return _trends(np.ascontiguousarray(flux, np.float32), u, bin_of, min(GAP_D / window_d, 1.0))
+
+
+@njit(cache=True, nogil=True)
+def _trends(flux, u, bin_of, gap_u):
+    """Trend of each star; `u` are times in windows, `bin_of` the averaging bin of each cadence."""
+    n_stars, n_cadences = flux.shape
+    n_bins = bin_of[-1] + 1
+    out = np.empty((n_stars, n_cadences), np.float32)
+    total = np.empty(n_bins, np.float32)
+    total_u = np.empty(n_bins, np.float64)
+    count = np.empty(n_bins, np.int32)
+    y = np.empty(n_bins, np.float32)
+    x = np.empty(n_bins, np.float64)
+    first_node = np.empty(n_bins, np.int32)
+    node_start = np.empty(n_bins, np.float64)
+    node_step = np.empty(n_bins, np.float64)
+    node_count = np.empty(n_bins, np.int32)
+    nodes = np.empty(2 * n_bins + 2, np.float32)
+    scratch = np.empty((3, BINS_PER_WINDOW + 2), np.float32)
+    for star in range(n_stars):
+        total[:] = 0
+        total_u[:] = 0
+        count[:] = 0
+        for k in range(n_cadences):
+            if np.isfinite(flux[star, k]):
+                total[bin_of[k]] += flux[star, k]
+                total_u[bin_of[k]] += u[k]
+                count[bin_of[k]] += 1
+        m = 0
+        for b in range(n_bins):
+            if count[b] > 0:
+                y[m] = total[b] / np.float32(count[b])
+                x[m] = total_u[b] / count[b]
+                count[b] = m
+                m += 1
+        n_nodes = 0
+        start = 0
+        while start < m:
+            stop = start + 1
+            while stop < m and x[stop] - x[stop - 1] <= gap_u:
+                stop += 1
+            own, step = _segment(x[start:stop], y[start:stop], nodes[n_nodes:], scratch)
+            first_node[start:stop] = n_nodes
+            node_start[start:stop] = x[start]
+            node_step[start:stop] = step
+            node_count[start:stop] = own
+            n_nodes += own
+            start = stop
+        for k in range(n_cadences):
+            if not np.isfinite(flux[star, k]):
+                out[star, k] = np.nan
+                continue
+            j = count[bin_of[k]]
+            position = (u[k] - node_start[j]) / node_step[j]
+            before = min(max(int(position), 0), node_count[j] - 2)
+            a = nodes[first_node[j] + before]
+            b = nodes[first_node[j] + before + 1]
+            out[star, k] = a + (b - a) * np.float32(position - before)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _segment(x, y, nodes, scratch):
+    """Fill `nodes` with the trend at even steps over one segment; return their number and step."""
+    length = x[-1] - x[0]
+    own = max(int(np.ceil(length * NODES_PER_WINDOW)), 1) + 1
+    step = max(length, 1e-6) / (own - 1)
+    latest = max(x[-1] - 1.0, x[0])
+    low = 0
+    high = 0
+    for node in range(own):
+        centre = x[0] + node * step
+        begin = min(max(centre - 0.5, x[0]), latest)
+        while low < len(x) and x[low] < begin - 1e-9:
+            low += 1
+        high = max(high, low)
+        while high < len(x) and x[high] <= begin + 1.0 + 1e-9 and high - low < scratch.shape[1]:
+            high += 1
+        for i in range(low, high):
+            scratch[0, i - low] = np.float32(x[i] - centre)
+            scratch[1, i - low] = y[i]
+        nodes[node] = biweight_line(scratch[0], scratch[1], scratch[2], high - low, length > 0.5)
+    return own, step
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def biweight_line(u, y, work, n, sloped):
+    """Value at ``u = 0`` of the line through ``(u, y)[:n]`` that Tukey's biweight weights fit.
+
+    Parameters
+    ----------
+    u, y : (n,) float32
+        Times in windows from the node, and fluxes.
+    work : (n,) float32
+        Scratch.
+    n : int
+        Points to use; fewer than 3 give NaN.
+    sloped : bool
+        Fit a slope too; a constant otherwise.
+    """
+    if n < 3:
+        return np.float32(np.nan)
+    for i in range(n):
+        work[i] = y[i]
+    level = median(work, n)
+    slope = np.float32(0)
+    scale = np.float32(0)
+    for iteration in range(ITERATIONS):
+        if iteration < 2:
+            for i in range(n):
+                work[i] = abs(y[i] - level - slope * u[i])
+            scale = np.float32(BIWEIGHT_C) * median(work, n)
+            if not scale > 0:
+                return level
+        inverse = np.float32(1) / scale
+        sw = np.float32(0)
+        su = np.float32(0)
+        suu = np.float32(0)
+        sr = np.float32(0)
+        sur = np.float32(0)
+        for i in range(n):
+            r = y[i] - level - slope * u[i]
+            z = max(np.float32(1) - r * r * inverse * inverse, np.float32(0))
+            w = z * z
+            sw += w
+            su += w * u[i]
+            suu += w * u[i] * u[i]
+            sr += w * r
+            sur += w * u[i] * r
+        determinant = sw * suu - su * su
+        if sloped and determinant > np.float32(1e-3) * sw * sw:
+            step = (suu * sr - su * sur) / determinant
+            slope += (sw * sur - su * sr) / determinant
+        else:
+            step = sr / sw
+        level += step
+        if iteration > 1 and abs(step) < np.float32(1e-3) * scale:
+            break
+    return level

@@ -1,0 +1,129 @@
+"""From the light curves of a shard to the best event of every star."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from larun.config import SearchSettings
+from larun.lightcurve import Shard
+from larun.schema import empty_events
+from larun.search.box import best_box, bin_series, spectra
+from larun.search.detrend import detrend
+from larun.search.grid import Grid, make_grid
+from larun.search.peaks import efficiencies, top_peaks
+from larun.search.prepare import MIN_GOOD_CADENCES, clip, relative_flux, robust_sigma
+from larun.search.refine import Box, measure, refine, series
+from larun.units import HOURS_PER_DAY, SECONDS_PER_DAY
+
+ISOLATED_CADENCES = 6
+"""Single low cadences are outliers where the shortest trial transit spans at least so many cadences."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What the search of a shard found.
+
+    Parameters
+    ----------
+    events : (star,) structured
+        Best event of each star, of `larun.schema.event_dtype`; unknown values NaN, no flags set.
+    relative : (star, cadence) float32
+        Flux over its median, NaN where masked.
+    detrended : (star, cadence) float32
+        Flux over its trend, around 1, NaN where masked or clipped.
+    searched : (star,) bool
+        Whether there is an event.
+    reason : (star,) tuple of str
+        Why there is none; empty where there is.
+    """
+
+    events: np.ndarray
+    relative: np.ndarray
+    detrended: np.ndarray
+    searched: np.ndarray
+    reason: tuple[str, ...]
+
+
+def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
+    """Search all stars of a shard for their best transit-like event.
+
+    Parameters
+    ----------
+    shard : Shard
+        Light curves on one cadence grid.
+    settings : SearchSettings
+        Detrending, trial boxes, refinement.
+
+    Returns
+    -------
+    Searched
+        A star that cannot be searched is not an error; it has a reason. No star's result depends on which
+        others are in the shard.
+    """
+    relative, obstacles = relative_flux(shard, settings)
+    events = empty_events(len(shard))
+    events["n_good"] = np.isfinite(relative).sum(axis=1)
+    reasons = list(obstacles)
+    cadence_d = _cadence_d(shard)
+    grid = make_grid(shard.time, cadence_d, settings)
+    detrended = np.full(relative.shape, np.nan, np.float32)
+    rows = np.flatnonzero([not reason for reason in reasons])
+    if grid is None:
+        for row in rows:
+            reasons[row] = "the time series is too short for two transits at the shortest trial period"
+        rows = rows[:0]
+    if len(rows):
+        flat = detrend(relative[rows], shard.time, settings.window_d)
+        shortest_d = settings.min_duration_h / HOURS_PER_DAY
+        clip(flat, isolated_dips=shortest_d >= ISOLATED_CADENCES * cadence_d)
+        detrended[rows] = flat
+        for row, event, reason in _events(shard, rows, flat, grid, cadence_d, settings):
+            reasons[row] = reason
+            if not reason:
+                events[row] = event
+    searched = np.array([not reason for reason in reasons], bool)
+    return Searched(events, relative, detrended, searched, tuple(reasons))
+
+
+def _cadence_d(shard: Shard) -> float:
+    """Time between cadences, days: what the product says, or the median step."""
+    if shard.cadence_s > 0:
+        return shard.cadence_s / SECONDS_PER_DAY
+    return float(np.median(np.diff(shard.time))) if len(shard.time) > 1 else 0.0
+
+
+def _events(shard: Shard, rows: np.ndarray, flat: np.ndarray, grid: Grid, cadence_d: float, settings):
+    """Yield the row, the best event and the reason for none, of each star that can be searched."""
+    time, mean, weight = bin_series(flat, shard.time, grid.bin_d)
+    sigma = np.array([robust_sigma(flux) for flux in flat])
+    spectrum = spectra(time, mean, weight, sigma, grid)
+    efficiency = efficiencies(spectrum)
+    for i, row in enumerate(rows):
+        barycentric = shard.barycentric_time(row)
+        data = series(barycentric, flat[i], cadence_d)
+        if data is None or len(data.time) < MIN_GOOD_CADENCES:
+            yield row, None, "nothing is left to search after detrending"
+            continue
+        own_time = time + np.interp(time, shard.time, barycentric - shard.time)
+        found = top_peaks(efficiency[i], grid.frequency, grid.baseline_d, settings.top_peaks)
+        starts = _starts(own_time, mean[i], weight[i], efficiency[i], grid, found)
+        best = refine(data, starts, settings)
+        if best is None:
+            yield row, None, "no dip at any trial period"
+        else:
+            yield row, measure(data, best, len(data.time)), ""
+
+
+def _starts(time, mean, weight, efficiency, grid: Grid, found: np.ndarray) -> list[Box]:
+    """Epoch and duration at the peaks of one star."""
+    level = np.sum(mean * weight, dtype=np.float64) / weight.sum(dtype=np.float64)
+    values = ((mean - level) * weight).astype(np.float32)
+    boxes = []
+    for peak in found:
+        period = 1.0 / grid.frequency[peak]
+        t0, duration = best_box(time - time[0], values, weight, period, grid.n_bins[peak], grid.width[peak])
+        if np.isfinite(t0):
+            boxes.append(Box(period, time[0] + t0, duration, 0.0, sde=float(efficiency[peak])))
+    return boxes
