@@ -1,0 +1,1 @@
+"""A physically modelled TESS sector, written in the layout of the mission. Everything from it says simulated."""
