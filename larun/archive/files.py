@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from larun.archive.decode import decode
+from larun.archive.fits import SUFFIXES
 from larun.errors import InputError
 from larun.lightcurve import LightCurve, Star
 from larun.units import BTJD_OFFSET_D, MAD_TO_SIGMA, SECONDS_PER_DAY
@@ -22,8 +23,6 @@ COLUMNS = ("time", "flux", "flux_err", "quality")
 _REQUIRED = COLUMNS[:2]
 _FULL_BJD = 2.4e6
 """Times above this are whole Julian dates, not BTJD or BKJD (which stay below 10,000)."""
-
-_FITS_SUFFIXES = (".fits", ".fit", ".fts")
 
 
 def read(path: str | Path) -> LightCurve:
@@ -44,7 +43,7 @@ def read(path: str | Path) -> LightCurve:
     """
     path = Path(path)
     data = _bytes(path)
-    if data.startswith(b"SIMPLE") or path.suffix.lower() in _FITS_SUFFIXES:
+    if data.startswith(b"SIMPLE") or path.suffix.lower() in SUFFIXES:
         return decode(data, str(path))
     if not data:
         raise InputError(f"{path} is empty; give FITS, CSV or NPZ")
@@ -93,7 +92,9 @@ def _read_csv(data: bytes, path: Path) -> dict[str, np.ndarray]:
     rows = [[cell.strip() for cell in row] for row in csv.reader(line for _, line in lines)]
     if not rows:
         raise InputError(f"{path} holds no lines but comments; give a header line `time,flux` and the values below")
-    found = {name.lower(): position for position, name in reversed(list(enumerate(rows[0])))}
+    found: dict[str, int] = {}
+    for position, name in enumerate(rows[0]):
+        found.setdefault(name.lower(), position)
     _require_columns(found, path, "columns")
     wanted = [name for name in COLUMNS if name in found]
     columns: dict[str, list[float]] = {name: [] for name in wanted}

@@ -18,6 +18,9 @@ from larun.errors import ProductCorrupt
 BLOCK = 2880
 """Bytes of one FITS block (FITS Standard 4.0, section 3.1)."""
 
+SUFFIXES = (".fits", ".fit", ".fts")
+"""Endings of FITS names, in lower case."""
+
 CARD = 80
 _END = b"END" + b" " * (CARD - 3)
 _ALL_ONES = 0xFFFFFFFF

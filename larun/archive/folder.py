@@ -11,7 +11,7 @@ from pathlib import Path
 
 from larun.archive.decode import SIMULATED, author_of, cadence_of, star_of
 from larun.archive.families import KNOWN, recognise
-from larun.archive.fits import BLOCK, Hdu, Header, data_size, header_at, verify_checksums
+from larun.archive.fits import BLOCK, SUFFIXES, Hdu, Header, data_size, header_at, verify_checksums
 from larun.archive.names import OfficialName, parse
 from larun.archive.protocol import Fetched
 from larun.errors import InputError, ProductAbsent, ProductCorrupt, ProductUnreachable
@@ -21,7 +21,6 @@ from larun.plan import PlannedTarget
 
 log = logging.getLogger(__name__)
 
-_FITS_SUFFIXES = (".fits", ".fit", ".fts")
 _TABLE_SUFFIXES = (".csv", ".npz")
 _FIRST_READ = 10 * BLOCK
 """Enough for the primary header and the table header of most kinds."""
@@ -116,7 +115,7 @@ class FolderArchive:
 
     def _products(self) -> list[_Found]:
         if self._found is None:
-            found = [item for path in self._files(_FITS_SUFFIXES) if (item := self._identify(path)) is not None]
+            found = [item for path in self._files(SUFFIXES) if (item := self._identify(path)) is not None]
             self._found = _latest(_with_simulated_neighbours(found))
         return self._found
 
