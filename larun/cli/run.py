@@ -1,0 +1,185 @@
+"""Commands that run flows: ingest, train, sweep, nightly, demo."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+
+from larun.cli.console import (
+    AuthorOption,
+    CadenceOption,
+    ConfigOption,
+    Given,
+    JsonOption,
+    MissionOption,
+    RootOption,
+    SectorOption,
+    VerboseOption,
+    given,
+    print_json,
+    progress,
+    say,
+)
+
+ArchiveOption = Annotated[str, typer.Option("--archive", help="Where products come from: folder:PATH or simulated.")]
+BundleOption = Annotated[str | None, typer.Option("--bundle", help="Model bundle: default, name/version or a folder.")]
+ClusterOption = Annotated[
+    str | None, typer.Option("--cluster", help="Cluster file: a name in deployments/clusters or a path to YAML.")
+]
+
+
+def ingest(
+    context: typer.Context,
+    archive: ArchiveOption,
+    sector: SectorOption,
+    mission: MissionOption = "tess",
+    author: AuthorOption = None,
+    cadence: CadenceOption = None,
+    cluster: ClusterOption = None,
+    root: RootOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Bring what is missing of a sector from an archive into the store."""
+    options = given(context, config, root, verbose)
+    asked = {"sector": sector, "archive": archive, "mission": mission, "author": author, "cadence_s": cadence}
+    with _flows(options) as run:
+        result = run("ingest", **asked, overrides=options.overrides(run={"cluster": cluster}))
+    if json:
+        print_json(result)
+        return
+    typer.echo(f"{result['product']}: {result['targets']} targets in {result['shards']} shards, {_counts(result)}")
+
+
+def sweep(
+    context: typer.Context,
+    sector: SectorOption,
+    mission: MissionOption = "tess",
+    author: AuthorOption = None,
+    bundle: BundleOption = None,
+    cluster: ClusterOption = None,
+    root: RootOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Search every star of an ingested sector and publish its ranked candidates."""
+    options = given(context, config, root, verbose)
+    overrides = options.overrides(run={"cluster": cluster}, sweep={"bundle": bundle})
+    with _flows(options) as run:
+        result = run("sweep", sector=sector, mission=mission, author=author, overrides=overrides)
+    _print_sweep(result, json)
+
+
+def nightly(
+    context: typer.Context,
+    archive: ArchiveOption,
+    sector: SectorOption,
+    mission: MissionOption = "tess",
+    author: AuthorOption = None,
+    cadence: CadenceOption = None,
+    bundle: BundleOption = None,
+    cluster: ClusterOption = None,
+    root: RootOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Ingest what is missing of a sector, sweep it and publish."""
+    options = given(context, config, root, verbose)
+    asked = {"sector": sector, "archive": archive, "mission": mission, "author": author, "cadence_s": cadence}
+    overrides = options.overrides(run={"cluster": cluster}, sweep={"bundle": bundle})
+    with _flows(options) as run:
+        result = run("nightly", **asked, overrides=overrides)
+    if json:
+        print_json(result)
+        return
+    typer.echo(f"{result['ingest']['product']}: {_counts(result['ingest'])}")
+    _print_sweep(result["sweep"], False)
+
+
+def train(
+    context: typer.Context,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Labelled light curves: a folder with lc_bank.npz, or simulated.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the bundle.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=0, help="Passes over the training views.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")] = None,
+    root: RootOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train the network and write a model bundle below the root."""
+    options = given(context, config, root, verbose)
+    overrides = options.overrides(train={"data": data, "name": name, "epochs": epochs, "seed": seed})
+    with _flows(options) as run:
+        result = run("train", overrides=overrides)
+    if json:
+        print_json(result)
+        return
+    typer.echo(f"bundle {result['bundle']} is in {result['folder']}")
+
+
+def demo(
+    context: typer.Context,
+    stars: Annotated[int, typer.Option("--stars", min=16, help="Stars of the simulated sector.")] = 512,
+    root: RootOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Simulate a sector, ingest it, train shortly, sweep, and show the candidates beside the truth."""
+    from larun.cli.demo import run_demo
+
+    options = given(context, config, root, verbose)
+    with _flows(options) as run:
+        run_demo(options, run, stars, json)
+
+
+@contextlib.contextmanager
+def _flows(options: Given) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Run flows by name against one Prefect server, with progress on standard error."""
+    options.settings()  # a wrong setting is said before anything starts
+    _quieten(options.verbose)
+    from flows.server import embedded_server
+
+    say("starting the Prefect server")
+    with embedded_server() as server:
+        from flows.progress import listening
+
+        say(f"runs can be watched at {server.ui_url}")
+
+        def run(name: str, **parameters: Any) -> dict[str, Any]:
+            flow = getattr(importlib.import_module(f"flows.{name}"), name)
+            with progress() as report, listening(report):
+                return flow(config=options.config, **parameters)
+
+        yield run
+
+
+def _quieten(verbose: bool) -> None:
+    """Let Prefect and Dask speak only where the person wants it; they read the environment when imported."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "CRITICAL")
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "info" if verbose else "critical")
+    logging.getLogger("flows").setLevel(logging.INFO if verbose else logging.ERROR)
+
+
+def _counts(result: dict[str, Any]) -> str:
+    return ", ".join(f"{n} {status}" for status, n in result["status"].items() if n)
+
+
+def _print_sweep(result: dict[str, Any], json: bool) -> None:
+    if json:
+        print_json(result)
+        return
+    found = f"{result['n_candidates']} candidates among {result['n_targets']} targets"
+    typer.echo(f"{result['product']}: {found}, sweep {result['run']}; see `larun candidates`")

@@ -1,0 +1,43 @@
+"""Which product of a sector is meant when a person names only the sector."""
+
+from __future__ import annotations
+
+from larun.archive.folder import FolderArchive
+from larun.archive.protocol import Archive
+from larun.config import Settings
+from larun.errors import InputError
+from larun.paths import Product
+
+_USUAL = {"tess": ("spoc", 120), "kepler": ("kepler", 1765), "k2": ("k2", 1765)}
+"""Author and cadence that a mission's sector stands for."""
+
+
+def offered_product(
+    archive: Archive, settings: Settings, mission: str, sector: int, author: str | None, cadence_s: int | None
+) -> Product:
+    """Product of a sector: the mission's usual one, or the only one that a folder holds.
+
+    Raises
+    ------
+    InputError
+        A folder holds several, none of them the usual one; lists them.
+    """
+    if archive.name == "simulated":
+        return Product("tess", sector, "simulated", settings.simulate.cadence_s)
+    usual_author, usual_cadence_s = _USUAL.get(mission, ("", 0))
+    usual = Product(mission, sector, author or usual_author, cadence_s or usual_cadence_s)
+    held = [
+        product
+        for product in (archive.products() if isinstance(archive, FolderArchive) else ())
+        if (product.mission, product.sector) == (mission, sector)
+        and author in {None, product.author}
+        and cadence_s in {None, product.cadence_s}
+    ]
+    if usual in held or not held:
+        return usual
+    if len(held) > 1:
+        raise InputError(
+            f"{archive!r} holds several products of {mission} sector {sector}: {', '.join(map(str, held))}; "
+            "choose one with --author and --cadence"
+        )
+    return held[0]

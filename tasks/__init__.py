@@ -1,0 +1,1 @@
+"""Prefect tasks: each a call into larun, with retries, a timeout and tags."""

@@ -1,0 +1,29 @@
+"""What all tasks on shards share: when a failure is worth another attempt, and that nothing is kept but counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from larun.errors import NotInStore, PlanMismatch, ProductUnreachable, StoreError
+
+SHARD_TASK: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay_seconds": [5, 30],
+    "retry_jitter_factor": 0.5,
+    "timeout_seconds": 6 * 3600,
+    "persist_result": False,
+    "cache_policy": NO_CACHE,
+}
+"""Options of a task that does whole shards; all of them may be done twice without harm."""
+
+
+def worth_retrying(task: Task, task_run: TaskRun, state: State) -> bool:
+    """Whether a failed task may succeed next time: the store or an archive was out of reach."""
+    failure = state.result(raise_on_failure=False)
+    if isinstance(failure, PlanMismatch | NotInStore):
+        return False
+    return isinstance(failure, StoreError | ProductUnreachable | OSError)

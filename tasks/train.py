@@ -1,0 +1,17 @@
+"""Task of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from larun.config import Settings
+from larun.network.fit import train
+
+
+@task(name="train network", tags=["train"], persist_result=False, cache_policy=NO_CACHE)
+def train_task(settings: Settings, progress: Callable[[int, int], None]) -> dict[str, str]:
+    """Train and write a bundle; its name and place."""
+    return train(settings, progress=progress)
