@@ -125,5 +125,5 @@ def _starts(time, mean, weight, efficiency, grid: Grid, found: np.ndarray) -> li
         period = 1.0 / grid.frequency[peak]
         t0, duration = best_box(time - time[0], values, weight, period, grid.n_bins[peak], grid.width[peak])
         if np.isfinite(t0):
-            boxes.append(Box(period, time[0] + t0, duration, 0.0, sde=float(efficiency[peak])))
+            boxes.append(Box(period, time[0] + t0, duration, 0.0, float(efficiency[peak])))
     return boxes

@@ -10,7 +10,6 @@ from larun.config import SearchSettings
 from larun.schema import empty_events
 from larun.search.prepare import robust_sigma
 from larun.search.transits import (
-    box_power,
     climb,
     cumulative,
     fold,
@@ -25,11 +24,17 @@ from larun.units import HOURS_PER_DAY, PPM
 HARMONIC_RATIOS = (1 / 3, 0.5, 2 / 3, 1.5, 2.0, 3.0)
 """Periods that are tried beside the best one."""
 
+HARMONIC_GAIN = 1.05
+"""A harmonic takes over if its gain in chi-square is so much larger."""
+
 ODD_EVEN_SPLIT = 4.0
 """Odd and even transits that differ by so many sigma double the period."""
 
 MIN_TRANSITS = 2
 """Peaks with fewer well observed transits only win where no other is left."""
+
+SINGLE_EVENT = 0.9
+"""A transit with a larger share of the dimming counts as a single one."""
 
 SHAPE_BINS = 40
 """Bins of the folded transit, three durations long, for the trapezoid."""
@@ -70,6 +75,34 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Depths:
+    """Depths of the transits of one box; depth and errors in units of `Series.sigma`.
+
+    Parameters
+    ----------
+    number, count : (transit,) int64
+        Number of each transit counted from `Box.t0`, and its cadences.
+    depth, error, noise : float
+        Mean depth, its error, and the noise of the mean over one fully observed transit.
+    n_transits : int
+        Transits with at least half of their cadences.
+    odd_even : float
+        Difference between odd and even transits over its error; NaN without transits of both kinds.
+    largest_share : float
+        Share of the dimming that the strongest transit carries.
+    """
+
+    number: np.ndarray
+    count: np.ndarray
+    depth: float
+    error: float
+    noise: float
+    n_transits: int
+    odd_even: float
+    largest_share: float
+
+
+@dataclass(frozen=True)
 class Box:
     """Periodic box, days; `t0` is any mid-time, `power` the gain in chi-square at white noise."""
 
@@ -77,10 +110,13 @@ class Box:
     t0: float
     duration: float
     power: float
-    snr: float = 0.0
-    n_transits: int = 0
-    odd_even: float = float("nan")
-    sde: float = float("nan")
+    sde: float
+    depths: Depths | None = None
+
+    @property
+    def snr(self) -> float:
+        """Depth over its error, red noise included."""
+        return self.depths.depth / self.depths.error
 
 
 def series(time: np.ndarray, detrended: np.ndarray, cadence_d: float) -> Series | None:
@@ -130,7 +166,9 @@ def refine(data: Series, starts: list[Box], settings: SearchSettings) -> Box | N
 
 
 def _merit(box: Box) -> tuple[bool, float]:
-    return (box.n_transits >= MIN_TRANSITS, box.snr)
+    """Order of rival boxes: several transits before a single one, then signal-to-noise."""
+    several = box.depths.n_transits >= MIN_TRANSITS and box.depths.largest_share < SINGLE_EVENT
+    return (several, box.snr)
 
 
 def _climbed(data: Series, start: Box, settings: SearchSettings) -> Box | None:
@@ -142,8 +180,7 @@ def _climbed(data: Series, start: Box, settings: SearchSettings) -> Box | None:
     )  # fmt: skip
     if not power > 0:
         return None
-    depth, error, n_transits, odd_even = _depths(data, period, t0, duration)
-    return Box(period, t0, duration, power, depth / error, n_transits, odd_even, start.sde)
+    return Box(period, t0, duration, power, start.sde, depths(data, period, t0, duration))
 
 
 def _noise(data: Series, period: float, t0: float, duration: float) -> float:
@@ -158,8 +195,8 @@ def _noise(data: Series, period: float, t0: float, duration: float) -> float:
     return max(robust_sigma(means), white) if len(means) >= MIN_WINDOWS else white
 
 
-def _depths(data: Series, period: float, t0: float, duration: float) -> tuple[float, float, int, float]:
-    """Depth, its error (both in `Series.sigma`), well observed transits, odd/even difference in sigma."""
+def depths(data: Series, period: float, t0: float, duration: float) -> Depths:
+    """Measure the transits of one box."""
     number, count, total = transit_sums(data.time, data.table, data.cadence_d, data.sums, period, t0, duration)
     full = max(duration / data.cadence_d, 1.0)
     noise = _noise(data, period, t0, duration)
@@ -167,13 +204,38 @@ def _depths(data: Series, period: float, t0: float, duration: float) -> tuple[fl
     outside = -total.sum() / max(len(data.time) - n, 1)
     depth = outside - total.sum() / max(n, 1)
     error = noise / np.sqrt(max(n, 1) / full)
-    parts = [(count[number % 2 == odd].sum(), total[number % 2 == odd].sum()) for odd in (0, 1)]
-    if min(part[0] for part in parts) == 0:
-        odd_even = np.nan
-    else:
-        (n0, s0), (n1, s1) = parts
-        odd_even = abs(s0 / n0 - s1 / n1) / (noise * np.sqrt(full / n0 + full / n1))
-    return depth, error, int((count >= 0.5 * full).sum()), float(odd_even)
+    dimming = -float(total.sum())
+    return Depths(
+        number=number,
+        count=count,
+        depth=depth,
+        error=error,
+        noise=noise,
+        n_transits=int((count >= 0.5 * full).sum()),
+        odd_even=_odd_even(number, count, total, noise, full),
+        largest_share=min(-float(total.min()) / dimming, 1.0) if dimming > 0 else 1.0,
+    )
+
+
+def _odd_even(number, count, total, noise: float, full: float) -> float:
+    """Difference of odd and even depths over its error.
+
+    The error is the larger of the noise and of the scatter that transits of one kind show among themselves:
+    with few cadences per transit the sampling of ingress and egress, not the noise, decides the depths.
+    """
+    means, errors = [], []
+    for odd in (0, 1):
+        own = (number % 2 == odd) & (count > 0)
+        n = count[own]
+        if not len(n):
+            return np.nan
+        mean = total[own].sum() / n.sum()
+        spread = 0.0
+        if len(n) > 1:
+            spread = np.sqrt(np.sum(n * (total[own] / n - mean) ** 2) / n.sum() / (len(n) - 1))
+        means.append(mean)
+        errors.append(max(noise * np.sqrt(full / n.sum()), spread))
+    return float(abs(means[0] - means[1]) / np.hypot(*errors))
 
 
 def _true_period(data: Series, best: Box, settings: SearchSettings) -> Box:
@@ -183,28 +245,33 @@ def _true_period(data: Series, best: Box, settings: SearchSettings) -> Box:
     transits are lost, with half of it every other box is empty. Transits that alternate in depth belong to a
     binary of twice the period.
     """
-    baseline = data.time[-1] - data.time[0]
     for _ in range(2):
-        rivals = []
-        for ratio in HARMONIC_RATIOS:
-            period = best.period * ratio
-            if not settings.min_period_d <= period <= baseline / 2 * 1.02:
-                continue
-            for k in range(max(round(ratio), 1)):
-                t0 = best.t0 + k * best.period
-                start = Box(period, t0, min(best.duration, settings.max_duty_cycle * period), 0.0, sde=best.sde)
-                rival = _climbed(data, start, settings)
-                if rival is not None:
-                    rivals.append((ratio, rival))
-        better = [r for _, r in rivals if _merit(r) > _merit(best) and r.snr > 1.02 * best.snr]
-        doubled = [r for ratio, r in rivals if ratio == 2.0 and r.n_transits >= MIN_TRANSITS]
+        rivals = _harmonics(data, best, settings)
+        better = [box for _, box in rivals if box.power > HARMONIC_GAIN * best.power and _merit(box) >= _merit(best)]
+        doubled = [box for ratio, box in rivals if ratio == 2.0 and box.depths.n_transits >= MIN_TRANSITS]
         if better:
-            best = max(better, key=_merit)
-        elif best.odd_even > ODD_EVEN_SPLIT and doubled:
-            return max(doubled, key=_merit)
+            best = max(better, key=lambda box: box.power)
+        elif best.depths.odd_even > ODD_EVEN_SPLIT and doubled:
+            return max(doubled, key=lambda box: box.power)
         else:
             break
     return best
+
+
+def _harmonics(data: Series, best: Box, settings: SearchSettings) -> list[tuple[float, Box]]:
+    """Boxes at simple ratios of a period, at every epoch that can belong to it."""
+    longest = (data.time[-1] - data.time[0]) / 2 * 1.02
+    boxes = []
+    for ratio in HARMONIC_RATIOS:
+        period = best.period * ratio
+        if not settings.min_period_d <= period <= longest:
+            continue
+        duration = min(best.duration, settings.max_duty_cycle * period)
+        for k in range(int(np.ceil(ratio))):
+            box = _climbed(data, Box(period, best.t0 + k * best.period, duration, 0.0, best.sde), settings)
+            if box is not None:
+                boxes.append((ratio, box))
+    return boxes
 
 
 def measure(data: Series, box: Box, n_searched: int) -> np.ndarray:
@@ -227,32 +294,30 @@ def measure(data: Series, box: Box, n_searched: int) -> np.ndarray:
     event = empty_events(1)[0]
     period, t0, duration = box.period, box.t0, box.duration
     cell = data.cadence_d
-    number, count, total = transit_sums(data.time, data.table, cell, data.sums, period, t0, duration)
+    found = box.depths
     full = max(duration / cell, 1.0)
-    depth, error, n_transits, odd_even = _depths(data, period, t0, duration)
-    noise = error * np.sqrt(max(count.sum(), 1) / full)
-    seen = number[count >= 0.5 * full] if n_transits else number[count > 0]
-    middles = t0 + number[count > 0] * period
-    signal = -total
+    observed = found.number[found.count > 0]
+    seen = found.number[found.count >= 0.5 * full] if found.n_transits else observed
+    middles = t0 + observed * period
     ppm = data.sigma * PPM
     event["period_d"] = period
     event["t0_btjd"] = t0 + seen[0] * period
-    event["depth_ppm"], event["depth_err_ppm"], event["snr"] = depth * ppm, error * ppm, depth / error
+    event["depth_ppm"], event["depth_err_ppm"], event["snr"] = found.depth * ppm, found.error * ppm, box.snr
     event["sde"] = box.sde
-    event["n_transits"] = n_transits
-    event["odd_even_sigma"] = odd_even
-    event["single_event_fraction"] = min(signal.max() / signal.sum(), 1.0) if signal.sum() > 0 else 1.0
+    event["n_transits"] = found.n_transits
+    event["odd_even_sigma"] = found.odd_even
+    event["single_event_fraction"] = found.largest_share
     event["gap_fraction"] = gap_touches(data.time, data.table, cell, middles, duration, LONG_GAP * duration).mean()
     event["scatter_ppm"] = ppm
-    event["red_noise_ppm"] = noise * ppm
+    event["red_noise_ppm"] = found.noise * ppm
     event["n_good"] = n_searched
-    _measure_phases(data, box, noise, event)
+    _measure_phases(data, box, event)
     length, event["shape"] = _shape(data, box)
     event["duration_h"] = length * HOURS_PER_DAY
     return event
 
 
-def _measure_phases(data: Series, box: Box, noise: float, event: np.ndarray) -> None:
+def _measure_phases(data: Series, box: Box, event: np.ndarray) -> None:
     """Fill in secondary, sinusoid and coverage, from the folded light curve."""
     per_duration = 4
     n_bins = max(round(box.period / box.duration * per_duration), 8)
@@ -270,16 +335,12 @@ def _measure_phases(data: Series, box: Box, noise: float, event: np.ndarray) -> 
     enough = inside >= 0.5 * full
     if enough.any():
         dip = level - (sums[first + per_duration] - sums[first])[enough] / inside[enough]
-        strength = dip * np.sqrt(inside[enough] / full) / noise
+        strength = dip * np.sqrt(inside[enough] / full) / box.depths.noise
         deepest = int(np.argmax(strength))
         event["secondary_depth_ppm"] = dip[deepest] * data.sigma * PPM
         event["secondary_snr"] = strength[deepest]
         event["secondary_phase"] = (first[enough][deepest] + per_duration / 2) / n_bins
-    event["sinusoid_ratio"] = _sinusoid_gain(total, count) / max(_power(data, box), 1e-9)
-
-
-def _power(data: Series, box: Box) -> float:
-    return box_power(data.time, data.table, data.cadence_d, data.sums, box.period, box.t0, box.duration)
+    event["sinusoid_ratio"] = _sinusoid_gain(total, count) / box.power
 
 
 def _sinusoid_gain(total: np.ndarray, count: np.ndarray) -> float:
