@@ -14,7 +14,10 @@ _KEPLER_QUARTERS = {
     "2011177032512": 9, "2011271113734": 10, "2012004120508": 11, "2012088054726": 12, "2012179063303": 13,
     "2012277125453": 14, "2013011073258": 15, "2013098041711": 16, "2013131215648": 17,
 }  # fmt: skip
-"""Time stamps of the long-cadence files (archive.stsci.edu/kepler/software/get_kepler.py); quarter 4 has a second for the failed module 3."""
+"""Time stamps of the long-cadence files (archive.stsci.edu/kepler/software/get_kepler.py).
+
+Quarter 4 has a second for the failed module 3.
+"""
 
 KEPLER_LONG_CADENCE_S, KEPLER_SHORT_CADENCE_S = 1765, 59
 _FFI_CADENCES_S = ((26, 1800), (55, 600))
