@@ -66,7 +66,8 @@ def classify_shard(
     if len(rows):
         part = shard.take(rows)
         found = search_shard(part, settings.search)
-        flags = vet.flag(found.events, stars=part.stars, settings=settings.vet)
+        radius, logg = ([getattr(star, name) for star in part.stars] for name in ("radius", "logg"))
+        flags = vet.flag(found.events, radius=radius, logg=logg, settings=settings.vet)
         found.events["flags"] = np.where(found.searched, flags, 0)
         done = np.flatnonzero(found.searched)
         if len(done):

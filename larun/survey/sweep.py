@@ -25,7 +25,7 @@ from larun.network.infer import Classifier
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan, load_plan
-from larun.schema import CANDIDATE_COLUMNS, DETECTION_COLUMNS, SEARCHED, Status
+from larun.schema import CANDIDATE_COLUMNS, DETECTION_COLUMNS, SEARCHED, EventFlag, Status
 from larun.store.publish import publish
 from larun.store.reading import products, read_shard
 from larun.store.tables import read_table, write_table
@@ -254,11 +254,12 @@ def finish_sweep(root: Root, run: SweepRun, settings: Settings) -> dict[str, Any
 
 def _with_pile_up(detections: pa.Table, settings: Settings) -> pa.Table:
     """Add the flag that needs the whole sector: one epoch and period shared by many stars."""
-    events = np.zeros(detections.num_rows, [("period_d", "f8"), ("t0_btjd", "f8"), ("duration_h", "f4"), ("snr", "f4")])
+    events = np.zeros(detections.num_rows, [("period_d", "f8"), ("t0_btjd", "f8"), ("duration_h", "f4")])
     for name in events.dtype.names:
         events[name] = detections[name].to_numpy(zero_copy_only=False)
-    flags = detections["flags"].to_numpy() | vet.pile_up(events, settings.vet)
-    return detections.set_column(detections.schema.get_field_index("flags"), "flags", pa.array(flags, pa.uint32()))
+    piled = np.where(vet.pile_up(events, settings.vet), np.uint32(EventFlag.EPOCH_PILE_UP), np.uint32(0))
+    flags = pa.array(detections["flags"].to_numpy() | piled, pa.uint32())
+    return detections.set_column(detections.schema.get_field_index("flags"), "flags", flags)
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:
