@@ -136,27 +136,31 @@ def _write_array(root: Root, plan: Plan, name: str, metadata: dict[str, Any], ro
     unexpected = objects.keys() - {_NODE, key}
     if unexpected:
         raise StoreError(f"{folder} is not cut into shards of {plan.shard_targets} targets: {sorted(unexpected)}")
+    stored: dict[str, Any] = {}
     if key in objects:
-        root.write(path, objects[key].to_bytes())
-        stored = {key: cpu.Buffer.from_bytes(_read_back(root, path))}
+        data = objects[key].to_bytes()
+        root.write(path, data)
+        stored[key] = cpu.Buffer.from_bytes(_read_back(root, path, data))
     else:
         # A shard of nothing but fill values is no object in Zarr.
         root.delete(path)
-        stored = {}
     back = np.ascontiguousarray(_memory_array(metadata, stored)[rows])
     if back.tobytes() != np.ascontiguousarray(values).tobytes():
+        raise StoreError(f"{root.url_of(path)} does not decode to what was encoded; Zarr or its codec is broken")
+    return hashlib.sha256(np.ascontiguousarray(back, back.dtype.newbyteorder("<"))).hexdigest()
+
+
+def _read_back(root: Root, path: str, written: bytes) -> bytes:
+    try:
+        back = root.read(path)
+    except NotInStore as error:
+        raise StoreError(f"{root.url_of(path)} was written and is not there; is somebody deleting it?") from error
+    if back != written:
         raise StoreError(
             f"{root.url_of(path)} does not read back as it was written; the disk or the connection alters data. "
             "The shard has no record and will be written again by the next run."
         )
-    return hashlib.sha256(np.ascontiguousarray(back, back.dtype.newbyteorder("<"))).hexdigest()
-
-
-def _read_back(root: Root, path: str) -> bytes:
-    try:
-        return root.read(path)
-    except NotInStore as error:
-        raise StoreError(f"{root.url_of(path)} was written and is not there; is somebody deleting it?") from error
+    return back
 
 
 def _memory_array(metadata: dict[str, Any], objects: dict[str, Any]) -> zarr.Array:

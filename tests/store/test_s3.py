@@ -1,0 +1,144 @@
+"""The same store on S3 as in a local folder, through a server on loopback."""
+
+import json
+import threading
+
+import pytest
+from tiny_sector import PRODUCT, SETTINGS, tree, write_folder
+
+from larun import ledger
+from larun.archive.folder import FolderArchive
+from larun.errors import NotInStore, PlanMismatch, StoreError
+from larun.objects import Root
+from larun.schema import Column
+from larun.store.publish import publish, published
+from larun.store.reading import open_sector, products, read_shard
+from larun.store.tables import read_table, write_table
+from larun.survey.ingest import ShardWork, ingest_shard, start_ingest
+
+
+@pytest.fixture
+def root(s3_options, request):
+    return Root(f"s3://survey/{request.node.name}", s3_options)
+
+
+def objects(root):
+    """Content of every object below a root on S3, by relative name."""
+    return {name[len(root.base) + 1 :]: root.filesystem.cat_file(name) for name in root.filesystem.find(root.base)}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return FolderArchive(write_folder(tmp_path_factory.mktemp("files"), range(21, 27)))
+
+
+def ingest(root, archive):
+    plan = start_ingest(root, archive, PRODUCT, SETTINGS)
+    for index in range(plan.n_shards):
+        ingest_shard(ShardWork.of(root, archive, plan, index, SETTINGS))
+    return plan
+
+
+def test_store_on_s3_is_that_of_a_folder_byte_for_byte(root, files, tmp_path):
+    plan = ingest(root, files)
+    ingest(Root(str(tmp_path)), files)
+    assert objects(root) == tree(tmp_path)
+    ingest(root, files)
+    assert objects(root) == tree(tmp_path)
+    assert ledger.pending(root, plan) == []
+    assert ledger.counts(root, PRODUCT).by_status["stored"] == 6
+    with pytest.raises(PlanMismatch, match="min_good_cadences"):
+        start_ingest(root, files, PRODUCT, SETTINGS.model_copy(update={"min_good_cadences": 12}))
+
+
+def test_store_on_s3_reads_as_that_of_a_folder(root, files, tmp_path, s3_options):
+    import xarray
+
+    plan = ingest(root, files)
+    local = Root(str(tmp_path))
+    ingest(local, files)
+    assert products(root) == products(local) == [PRODUCT]
+    with open_sector(root, PRODUCT) as ours, open_sector(local, PRODUCT) as theirs:
+        xarray.testing.assert_identical(ours.load(), theirs.load())
+    direct = xarray.open_zarr(root.url_of(PRODUCT.zarr), storage_options=s3_options)
+    with open_sector(local, PRODUCT) as theirs:
+        xarray.testing.assert_identical(direct.load(), theirs.load())
+    for index in range(plan.n_shards):
+        ours, theirs = read_shard(root, plan, index)[0], read_shard(local, plan, index)[0]
+        assert (ours.stars, ours.flux.tobytes()) == (theirs.stars, theirs.flux.tobytes())
+
+
+def test_objects_on_s3(root):
+    assert not root.is_local
+    assert not root.exists("a.json")
+    assert root.list("") == root.list("folder") == []
+    with pytest.raises(NotInStore, match=r"a\.json"):
+        root.read("a.json")
+    root.write("folder/a.json", b"{}")
+    root.write("folder/b.txt", b"b")
+    assert root.list("folder") == ["folder/a.json", "folder/b.txt"]
+    assert root.list("folder", ".json") == ["folder/a.json"]
+    root.delete("folder/a.json")
+    root.delete("folder/a.json")
+    assert root.list("folder") == ["folder/b.txt"]
+    root.discard_partials("folder")
+    root.check_writable()
+    assert root.list("") == ["folder"]
+
+
+def test_tables_on_s3(root):
+    columns = (Column("a", "int32", "d", "a number"),)
+    write_table(root, "t/part-00000.parquet", {"a": [1]}, columns)
+    write_table(root, "t/part-00001.parquet", {"a": [2]}, columns)
+    assert read_table(root, "t").column("a").to_pylist() == [1, 2]
+
+
+def test_an_update_loses_no_other_update(root):
+    """Twelve writers that add one key each, all at once."""
+    start = threading.Barrier(4)
+
+    def add(worker):
+        start.wait()
+        for step in range(3):
+            root.update_json("shared.json", lambda now: now | {f"{worker}-{step}": True})
+
+    workers = [threading.Thread(target=add, args=(i,)) for i in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(root.read_json("shared.json")) == 12
+
+
+def test_an_update_that_is_always_overtaken_gives_up(root):
+    root.write_json("shared.json", {"n": 0})
+
+    def overtaken(now):
+        root.write_json("shared.json", {"n": now["n"] + 1})
+        return {"n": -1}
+
+    with pytest.raises(StoreError, match="others changed it"):
+        root.update_json("shared.json", overtaken)
+    assert root.read_json("shared.json")["n"] > 0
+
+
+def test_publishing_on_s3(root):
+    assert published(root)["sectors"] == {}
+    publish(root, PRODUCT, "r1", {"candidates": 3})
+    publish(root, PRODUCT, "r2", {"candidates": 4})
+    saved = json.loads(objects(root)["published.json"])
+    assert saved["sectors"] == {str(PRODUCT): {"run": "r2", "candidates": 4}}
+
+
+def test_an_absent_bucket_and_an_absent_server_are_store_errors(s3_options):
+    with pytest.raises(StoreError, match="cannot write s3://no-such-bucket/x"):
+        Root("s3://no-such-bucket", s3_options).write("x", b"")
+    with pytest.raises(StoreError):
+        Root("s3://no-such-bucket", s3_options).update_json("x", dict)
+    nowhere = s3_options | {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 0}}}
+    with pytest.raises(StoreError, match="127.0.0.1:9"):
+        Root("s3://survey/x", nowhere).read("x")
+
+
+def test_secrets_are_not_shown(s3_options):
+    assert "secret" not in repr(Root("s3://survey/x", s3_options))
