@@ -13,7 +13,7 @@ from larun.search.box import best_box, bin_series, spectra
 from larun.search.detrend import detrend
 from larun.search.grid import Grid, make_grid
 from larun.search.peaks import efficiencies, top_peaks
-from larun.search.prepare import MIN_GOOD_CADENCES, clip, relative_flux, robust_sigma
+from larun.search.prepare import MIN_GOOD_CADENCES, clip, relative_flux
 from larun.search.refine import Box, measure, refine, series
 from larun.units import HOURS_PER_DAY, SECONDS_PER_DAY
 
@@ -77,9 +77,9 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
     if len(rows):
         flat = detrend(relative[rows], shard.time, settings.window_d)
         shortest_d = settings.min_duration_h / HOURS_PER_DAY
-        clip(flat, isolated_dips=shortest_d >= ISOLATED_CADENCES * cadence_d)
+        sigma = clip(flat, isolated_dips=shortest_d >= ISOLATED_CADENCES * cadence_d)
         detrended[rows] = flat
-        for row, event, reason in _events(shard, rows, flat, grid, cadence_d, settings):
+        for row, event, reason in _events(shard, rows, flat, sigma, grid, settings):
             reasons[row] = reason
             if not reason:
                 events[row] = event
@@ -94,15 +94,15 @@ def _cadence_d(shard: Shard) -> float:
     return float(np.median(np.diff(shard.time))) if len(shard.time) > 1 else 0.0
 
 
-def _events(shard: Shard, rows: np.ndarray, flat: np.ndarray, grid: Grid, cadence_d: float, settings):
+def _events(shard: Shard, rows: np.ndarray, flat: np.ndarray, sigma: np.ndarray, grid: Grid, settings):
     """Yield the row, the best event and the reason for none, of each star that can be searched."""
     time, mean, weight = bin_series(flat, shard.time, grid.bin_d)
-    sigma = np.array([robust_sigma(flux) for flux in flat])
+    cadence_d = _cadence_d(shard)
     spectrum = spectra(time, mean, weight, sigma, grid)
     efficiency = efficiencies(spectrum)
     for i, row in enumerate(rows):
         barycentric = shard.barycentric_time(row)
-        data = series(barycentric, flat[i], cadence_d)
+        data = series(barycentric, flat[i], sigma[i], cadence_d)
         if data is None or len(data.time) < MIN_GOOD_CADENCES:
             yield row, None, "nothing is left to search after detrending"
             continue

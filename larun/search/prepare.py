@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from larun.config import SearchSettings
 from larun.lightcurve import QUALITY_MASKS, Shard
-from larun.units import MAD_TO_SIGMA
+from larun.search.selection import level_and_scatter, median
 
 MIN_GOOD_CADENCES = 100
 """A star with fewer good cadences is not searched: a box needs an inside and an outside."""
@@ -15,7 +16,7 @@ CLIP_SIGMA = 4.0
 """Cadences this far above the trend are left out of the search (flares, cosmic rays)."""
 
 ISOLATED_SIGMA = 6.0
-"""Single cadences this far below the trend with both neighbours on it are left out too, see `isolated`."""
+"""Single cadences this far below the trend, with both neighbours within half of that, are left out too."""
 
 
 def bad_bits(mission: str, settings: SearchSettings) -> int:
@@ -43,44 +44,59 @@ def relative_flux(shard: Shard, settings: SearchSettings) -> tuple[np.ndarray, t
     reasons : (star,) tuple of str
         Empty where the star can be searched.
     """
-    good = np.isfinite(shard.flux) & (shard.quality >= 0)
     bits = bad_bits(shard.mission, settings)
-    if bits:
-        good &= (shard.quality & bits) == 0
-    relative = np.full(shard.flux.shape, np.nan, np.float32)
-    reasons = []
-    for star in range(len(shard)):
-        flux = shard.flux[star, good[star]]
-        reasons.append(_obstacle(flux))
-        median = float(np.median(flux)) if len(flux) else 0.0
-        if median > 0 and np.isfinite(median):
-            relative[star, good[star]] = (flux.astype(np.float64) / median).astype(np.float32)
-    return relative, tuple(reasons)
+    relative, count, median_flux, spread = _normalise(
+        np.ascontiguousarray(shard.flux, np.float32), np.ascontiguousarray(shard.quality, np.int32), np.int32(bits)
+    )
+    reasons = tuple(_obstacle(*known) for known in zip(count, median_flux, spread, strict=True))
+    return relative, reasons
 
 
-def _obstacle(flux: np.ndarray) -> str:
-    """Why these good cadences cannot be searched; empty if they can."""
-    if not len(flux):
+@njit(cache=True, nogil=True)
+def _normalise(flux, quality, bits):
+    """Relative flux, number of good cadences, their median and their range, per star."""
+    n_stars, n = flux.shape
+    relative = np.full((n_stars, n), np.float32(np.nan), np.float32)
+    count = np.zeros(n_stars, np.int64)
+    level = np.full(n_stars, np.nan)
+    spread = np.zeros(n_stars)
+    work = np.empty(n, np.float32)
+    for star in range(n_stars):
+        m = 0
+        low = np.inf
+        high = -np.inf
+        for k in range(n):
+            q = quality[star, k]
+            if np.isfinite(flux[star, k]) and q >= 0 and (q & bits) == 0:
+                value = flux[star, k]
+                relative[star, k] = value
+                work[m] = value
+                m += 1
+                low = min(low, value)
+                high = max(high, value)
+        count[star] = m
+        if m > 0:
+            level[star] = median(work, m)
+            spread[star] = high - low
+        for k in range(n):
+            relative[star, k] = relative[star, k] / level[star] if level[star] > 0 else np.nan
+    return relative, count, level, spread
+
+
+def _obstacle(count: int, level: float, spread: float) -> str:
+    """Why a star cannot be searched; empty if it can."""
+    if count == 0:
         return "no good cadence"
-    if len(flux) < MIN_GOOD_CADENCES:
-        return f"{len(flux)} good cadences, {MIN_GOOD_CADENCES} are needed"
-    if flux.min() == flux.max():
-        return f"constant flux {flux[0]:g}"
-    median = float(np.median(flux))
-    if not median > 0:
-        return f"median flux {median:g} is not positive"
+    if count < MIN_GOOD_CADENCES:
+        return f"{count} good cadences, {MIN_GOOD_CADENCES} are needed"
+    if spread == 0:
+        return f"constant flux {level:g}"
+    if not level > 0:
+        return f"median flux {level:g} is not positive"
     return ""
 
 
-def robust_sigma(values: np.ndarray) -> float:
-    """Standard deviation from the median absolute deviation of finite `values`; NaN if there are none."""
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return np.nan
-    return float(MAD_TO_SIGMA * np.median(np.abs(values - np.median(values))))
-
-
-def clip(detrended: np.ndarray, isolated_dips: bool) -> None:
+def clip(detrended: np.ndarray, isolated_dips: bool) -> np.ndarray:
     """Set upward outliers of each star to NaN, in place.
 
     Parameters
@@ -91,27 +107,44 @@ def clip(detrended: np.ndarray, isolated_dips: bool) -> None:
         Also leave out single low cadences. Only right where the shortest transit spans several cadences, so
         that a dip of one cadence cannot be one.
 
+    Returns
+    -------
+    (star,) float64
+        Robust scatter of each star per cadence before clipping; NaN where no cadence is finite.
+
     Notes
     -----
     Dips of two or more cadences are never touched.
     """
-    for flux in detrended:
-        rows = np.flatnonzero(np.isfinite(flux))
-        if len(rows) < 3:
-            continue
-        level = np.median(flux[rows])
-        sigma = robust_sigma(flux[rows])
+    return _clip(detrended, isolated_dips)
+
+
+@njit(cache=True, nogil=True)
+def _clip(detrended, isolated_dips):
+    n_stars, n = detrended.shape
+    sigmas = np.empty(n_stars)
+    work = np.empty(n, np.float32)
+    for star in range(n_stars):
+        flux = detrended[star]
+        level, sigma = level_and_scatter(flux, work)
+        sigmas[star] = sigma
         if not sigma > 0:
             continue
-        offset = (flux[rows] - level) / sigma
-        bad = offset > CLIP_SIGMA
-        if isolated_dips:
-            bad |= isolated(offset)
-        flux[rows[bad]] = np.nan
-
-
-def isolated(offset: np.ndarray) -> np.ndarray:
-    """Cadences below -ISOLATED_SIGMA whose neighbours both lie within half of that; (cadence,) bool."""
-    calm = np.ones(len(offset) + 2, bool)
-    calm[1:-1] = offset > -ISOLATED_SIGMA / 2
-    return (offset < -ISOLATED_SIGMA) & calm[:-2] & calm[2:]
+        high = np.float32(level + CLIP_SIGMA * sigma)
+        calm = np.float32(level - 0.5 * ISOLATED_SIGMA * sigma)
+        low = np.float32(level - ISOLATED_SIGMA * sigma)
+        before = np.float32(level)
+        for k in range(n):
+            value = flux[k]
+            if not np.isfinite(value):
+                continue
+            if value > high:
+                flux[k] = np.nan
+            elif isolated_dips and value < low and before > calm:
+                after = k + 1
+                while after < n and not np.isfinite(flux[after]):
+                    after += 1
+                if after == n or flux[after] > calm:
+                    flux[k] = np.nan
+            before = value
+    return sigmas

@@ -8,24 +8,30 @@ import numpy as np
 
 from larun.config import SearchSettings
 from larun.schema import empty_events
-from larun.search.prepare import robust_sigma
 from larun.search.transits import (
+    box_power,
     climb,
     cumulative,
     fold,
     gap_touches,
     lookup_table,
+    transit_noise,
     transit_sums,
     trapezoid,
-    window_means,
 )
 from larun.units import HOURS_PER_DAY, PPM
 
 HARMONIC_RATIOS = (1 / 3, 0.5, 2 / 3, 1.5, 2.0, 3.0)
 """Periods that are tried beside the best one."""
 
+COARSE, MIDDLE, FINE = (0, 3), (1, 3), (3, 6)
+"""Rounds of the local search (see `climb`) for peaks, for their harmonics, and for the event itself."""
+
 HARMONIC_GAIN = 1.05
 """A harmonic takes over if its gain in chi-square is so much larger."""
+
+WORTH_REFINING = 0.8
+"""Harmonics with a smaller share of the gain are not refined."""
 
 ODD_EVEN_SPLIT = 4.0
 """Odd and even transits that differ by so many sigma double the period."""
@@ -41,9 +47,6 @@ SHAPE_BINS = 40
 
 LONG_GAP = 0.5
 """A gap counts as one beside a transit if it is longer than this share of the duration."""
-
-MIN_WINDOWS = 10
-"""Fewer out-of-transit windows give no red noise; the white noise stands."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Box:
         return self.depths.depth / self.depths.error
 
 
-def series(time: np.ndarray, detrended: np.ndarray, cadence_d: float) -> Series | None:
+def series(time: np.ndarray, detrended: np.ndarray, sigma: float, cadence_d: float) -> Series | None:
     """Good cadences of one star; None where their scatter is not positive.
 
     Parameters
@@ -128,12 +131,13 @@ def series(time: np.ndarray, detrended: np.ndarray, cadence_d: float) -> Series 
         Barycentric, days, increasing.
     detrended : (cadence,) float32
         Around 1, NaN where masked.
+    sigma : float
+        Robust scatter of `detrended`.
     cadence_d : float
         Days.
     """
     good = np.isfinite(detrended)
     t, y = time[good], detrended[good].astype(np.float64)
-    sigma = robust_sigma(y)
     if len(t) < 2 or not sigma > 0 or not t[-1] > t[0]:
         return None
     flux = (y - y.mean()) / sigma
@@ -141,65 +145,11 @@ def series(time: np.ndarray, detrended: np.ndarray, cadence_d: float) -> Series 
     return Series(t, flux, sigma, cell, lookup_table(t, cell), cumulative(flux))
 
 
-def refine(data: Series, starts: list[Box], settings: SearchSettings) -> Box | None:
-    """Best event among the peaks of the box search and their harmonics.
-
-    Parameters
-    ----------
-    data : Series
-        One star.
-    starts : list of Box
-        Peaks, with their `sde`.
-    settings : SearchSettings
-        Limits of period and duration.
-
-    Returns
-    -------
-    Box or None
-        None where no peak dims.
-    """
-    boxes = [box for box in (_climbed(data, start, settings) for start in starts) if box is not None]
-    if not boxes:
-        return None
-    best = max(boxes, key=_merit)
-    return _true_period(data, best, settings)
-
-
-def _merit(box: Box) -> tuple[bool, float]:
-    """Order of rival boxes: several transits before a single one, then signal-to-noise."""
-    several = box.depths.n_transits >= MIN_TRANSITS and box.depths.largest_share < SINGLE_EVENT
-    return (several, box.snr)
-
-
-def _climbed(data: Series, start: Box, settings: SearchSettings) -> Box | None:
-    """Refine one box; None where it does not dim or leaves the range of periods."""
-    shortest = max(settings.min_duration_h / HOURS_PER_DAY * 0.8, data.cadence_d)
-    period, t0, duration, power = climb(
-        data.time, data.table, data.cadence_d, data.sums, start.period, start.t0, start.duration,
-        shortest, settings.max_duty_cycle,
-    )  # fmt: skip
-    if not power > 0:
-        return None
-    return Box(period, t0, duration, power, start.sde, depths(data, period, t0, duration))
-
-
-def _noise(data: Series, period: float, t0: float, duration: float) -> float:
-    """Noise of the mean over one fully observed transit, in units of `Series.sigma`.
-
-    Robust scatter of out-of-transit means over one duration, which holds the red noise on that time scale
-    (Pont, Zucker & Queloz 2006, MNRAS 373, 231), never less than the white noise.
-    """
-    full = max(duration / data.cadence_d, 1.0)
-    means = window_means(data.time, data.table, data.cadence_d, data.sums, period, t0, duration, 0.5 * full)
-    white = 1.0 / np.sqrt(full)
-    return max(robust_sigma(means), white) if len(means) >= MIN_WINDOWS else white
-
-
 def depths(data: Series, period: float, t0: float, duration: float) -> Depths:
     """Measure the transits of one box."""
     number, count, total = transit_sums(data.time, data.table, data.cadence_d, data.sums, period, t0, duration)
     full = max(duration / data.cadence_d, 1.0)
-    noise = _noise(data, period, t0, duration)
+    noise = transit_noise(data.time, data.table, data.cadence_d, data.sums, period, t0, duration)
     n = int(count.sum())
     outside = -total.sum() / max(len(data.time) - n, 1)
     depth = outside - total.sum() / max(n, 1)
@@ -238,39 +188,89 @@ def _odd_even(number, count, total, noise: float, full: float) -> float:
     return float(abs(means[0] - means[1]) / np.hypot(*errors))
 
 
+def refine(data: Series, starts: list[Box], settings: SearchSettings) -> Box | None:
+    """Best event among the peaks of the box search and their harmonics.
+
+    Parameters
+    ----------
+    data : Series
+        One star.
+    starts : list of Box
+        Peaks, with their `sde`.
+    settings : SearchSettings
+        Limits of period and duration.
+
+    Returns
+    -------
+    Box or None
+        None where no peak dims.
+    """
+    boxes = [_climbed(data, start, settings, COARSE) for start in starts]
+    boxes = [box for box in boxes if box is not None]
+    if not boxes:
+        return None
+    best = _true_period(data, max(boxes, key=_merit), settings)
+    return _climbed(data, best, settings, FINE) or best
+
+
+def _merit(box: Box) -> tuple[bool, float]:
+    """Order of rival boxes: several transits before a single one, then signal-to-noise."""
+    several = box.depths.n_transits >= MIN_TRANSITS and box.depths.largest_share < SINGLE_EVENT
+    return (several, box.snr)
+
+
+def _climbed(data: Series, start: Box, settings: SearchSettings, rounds: tuple[int, int]) -> Box | None:
+    """Refine one box; None where it does not dim."""
+    shortest = max(settings.min_duration_h / HOURS_PER_DAY * 0.8, data.cadence_d)
+    period, t0, duration, power = climb(
+        data.time, data.table, data.cadence_d, data.sums, start.period, start.t0, start.duration,
+        shortest, settings.max_duty_cycle, *rounds,
+    )  # fmt: skip
+    if not power > 0:
+        return None
+    return Box(period, t0, duration, power, start.sde, depths(data, period, t0, duration))
+
+
 def _true_period(data: Series, best: Box, settings: SearchSettings) -> Box:
     """Replace a harmonic by the period it belongs to.
 
-    A period that gathers all transits has the highest signal-to-noise: with twice the true period half of the
-    transits are lost, with half of it every other box is empty. Transits that alternate in depth belong to a
-    binary of twice the period.
+    A period that gathers all transits gains most: with twice the true period half of the transits are lost,
+    with half of it every other box is empty. Transits that alternate in depth belong to a binary of twice the
+    period.
     """
     for _ in range(2):
-        rivals = _harmonics(data, best, settings)
-        better = [box for _, box in rivals if box.power > HARMONIC_GAIN * best.power and _merit(box) >= _merit(best)]
-        doubled = [box for ratio, box in rivals if ratio == 2.0 and box.depths.n_transits >= MIN_TRANSITS]
-        if better:
-            best = max(better, key=lambda box: box.power)
-        elif best.depths.odd_even > ODD_EVEN_SPLIT and doubled:
-            return max(doubled, key=lambda box: box.power)
-        else:
+        rivals = [_climbed(data, start, settings, MIDDLE) for start in _harmonics(data, best, settings)]
+        rivals = [box for box in rivals if box and box.power > HARMONIC_GAIN * best.power and _merit(box)[0]]
+        if not rivals:
             break
+        best = max(rivals, key=lambda box: box.power)
+    if best.depths.odd_even > ODD_EVEN_SPLIT and 2 * best.period <= _longest(data):
+        # Of the two kinds the deeper transits are the primaries.
+        starts = [Box(2 * best.period, best.t0 + k * best.period, best.duration, 0.0, best.sde) for k in (0, 1)]
+        doubled = [_climbed(data, start, settings, MIDDLE) for start in starts]
+        doubled = [box for box in doubled if box and box.depths.n_transits >= MIN_TRANSITS]
+        best = max(doubled, key=lambda box: box.depths.depth, default=best)
     return best
 
 
-def _harmonics(data: Series, best: Box, settings: SearchSettings) -> list[tuple[float, Box]]:
-    """Boxes at simple ratios of a period, at every epoch that can belong to it."""
-    longest = (data.time[-1] - data.time[0]) / 2 * 1.02
+def _longest(data: Series) -> float:
+    """Longest period that leaves room for two transits, days."""
+    return (data.time[-1] - data.time[0]) / 2 * 1.02
+
+
+def _harmonics(data: Series, best: Box, settings: SearchSettings) -> list[Box]:
+    """Boxes at simple ratios of a period, at every epoch that can belong to it, that are worth refining."""
     boxes = []
     for ratio in HARMONIC_RATIOS:
         period = best.period * ratio
-        if not settings.min_period_d <= period <= longest:
+        if not settings.min_period_d <= period <= _longest(data):
             continue
         duration = min(best.duration, settings.max_duty_cycle * period)
         for k in range(int(np.ceil(ratio))):
-            box = _climbed(data, Box(period, best.t0 + k * best.period, duration, 0.0, best.sde), settings)
-            if box is not None:
-                boxes.append((ratio, box))
+            t0 = best.t0 + k * best.period
+            power = box_power(data.time, data.table, data.cadence_d, data.sums, period, t0, duration)
+            if power > WORTH_REFINING * best.power:
+                boxes.append(Box(period, t0, duration, power, best.sde))
     return boxes
 
 

@@ -1,8 +1,11 @@
-"""Order statistics inside compiled kernels."""
+"""Order statistics, compiled."""
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
+
+from larun.units import MAD_TO_SIGMA
 
 
 @njit(cache=True, nogil=True)
@@ -34,3 +37,32 @@ def select(values, n, k):
 def median(values, n):
     """Return the (upper) median of ``values[:n]``, which is reordered; no NaN allowed, n > 0."""
     return select(values, n, n // 2)
+
+
+@njit(cache=True, nogil=True)
+def level_and_scatter(values, work):
+    """Median of the finite `values` and standard deviation from their median absolute deviation.
+
+    Parameters
+    ----------
+    values : (n,) float
+        NaN where missing.
+    work : (n,) float
+        Scratch of the same type.
+
+    Returns
+    -------
+    level, sigma : float
+        NaN where nothing is finite.
+    """
+    n = 0
+    for value in values:
+        if np.isfinite(value):
+            work[n] = value
+            n += 1
+    if n == 0:
+        return np.nan, np.nan
+    level = median(work, n)
+    for i in range(n):
+        work[i] = abs(work[i] - level)
+    return float(level), MAD_TO_SIGMA * median(work, n)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-ROUNDS = 5
-"""Halvings of the steps of the local search."""
+from larun.search.selection import level_and_scatter
+
+MIN_WINDOWS = 10
+"""Out-of-transit windows that measure red noise."""
 
 
 @njit(cache=True, nogil=True)
@@ -39,7 +41,7 @@ def lookup_table(time, cell):
 @njit(cache=True, nogil=True)
 def first_after(time, table, cell, when):
     """Index of the first cadence at or after `when`; ``len(time)`` if there is none."""
-    offset = (when - time[0]) / cell
+    offset = (when - time[0]) * (1.0 / cell)
     if offset <= 0:
         return 0
     if offset >= len(table):
@@ -74,13 +76,13 @@ def box_power(time, table, cell, sums, period, t0, duration):
         inside += sums[high] - sums[low]
         n += high - low
     total = len(time)
-    if inside >= 0 or n == 0 or n == total:
+    if inside >= 0 or n in (0, total):
         return 0.0
     return inside * inside * total / (n * float(total - n))
 
 
 @njit(cache=True, nogil=True)
-def climb(time, table, cell, sums, period, t0, duration, min_duration, max_duty):
+def climb(time, table, cell, sums, period, t0, duration, min_duration, max_duty, first_round, rounds):
     """Refine an ephemeris by a local search whose steps halve.
 
     Parameters
@@ -95,6 +97,9 @@ def climb(time, table, cell, sums, period, t0, duration, min_duration, max_duty)
         Start, days.
     min_duration, max_duty : float
         Limits: days, and share of the period.
+    first_round, rounds : int
+        Half-open range of rounds; each round halves the steps of the one before, and round 0 spans one and a
+        half durations of drift over the data.
 
     Returns
     -------
@@ -105,8 +110,8 @@ def climb(time, table, cell, sums, period, t0, duration, min_duration, max_duty)
     # The epoch is held at the middle of the data, where it is least tied to the period.
     t0 += np.rint((0.5 * (time[0] + time[-1]) - t0) / period) * period
     best = box_power(time, table, cell, sums, period, t0, duration)
-    drift, shift, stretch = 0.5, 0.25, 1.25
-    for _ in range(ROUNDS):
+    for step in range(first_round, rounds):
+        drift, shift, stretch = 0.5 * 0.5**step, 0.25 * 0.5**step, 1.25 ** (0.5**step)
         p0, e0, d0 = period, t0, duration
         for i in range(-3, 4):
             p = p0 + i * drift * d0 * p0 / baseline
@@ -123,9 +128,6 @@ def climb(time, table, cell, sums, period, t0, duration, min_duration, max_duty)
                 power = box_power(time, table, cell, sums, p0, e, d)
                 if power > best:
                     best, t0, duration = power, e, d
-        drift *= 0.5
-        shift *= 0.5
-        stretch = np.sqrt(stretch)
     return period, t0, duration, best
 
 
@@ -148,11 +150,19 @@ def transit_sums(time, table, cell, sums, period, t0, duration):
 
 
 @njit(cache=True, nogil=True)
-def window_means(time, table, cell, sums, period, t0, duration, least):
-    """Mean flux in windows of one duration side by side that touch no transit and hold `least` cadences."""
+def transit_noise(time, table, cell, sums, period, t0, duration):
+    """Noise of the mean flux over one fully observed transit.
+
+    Robust scatter of means over windows of one duration, side by side, that touch no transit and hold at least
+    half of their cadences. It contains the red noise on that time scale (Pont, Zucker & Queloz 2006, MNRAS 373,
+    231) and is never taken below the white noise, which alone stands with fewer than `MIN_WINDOWS` windows.
+    """
+    full = max(duration / cell, 1.0)
+    white = 1.0 / np.sqrt(full)
     n = int((time[-1] - time[0]) / duration) + 1
     means = np.empty(n)
     m = 0
+    high = 0
     for k in range(n):
         start = time[0] + k * duration
         phase = (start + 0.5 * duration - t0) / period
@@ -160,10 +170,13 @@ def window_means(time, table, cell, sums, period, t0, duration, least):
             continue
         low = first_after(time, table, cell, start)
         high = first_after(time, table, cell, start + duration)
-        if high - low >= least:
+        if high - low >= 0.5 * full:
             means[m] = (sums[high] - sums[low]) / (high - low)
             m += 1
-    return means[:m]
+    if m < MIN_WINDOWS:
+        return white
+    _, sigma = level_and_scatter(means[:m], np.empty(m))
+    return max(sigma, white)
 
 
 @njit(cache=True, nogil=True)
