@@ -1,0 +1,125 @@
+"""The labelled views that a training asks for: real, hybrid and simulated."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from larun.config import Settings
+from larun.network.bank import UNLABELLED, Curve, read_bank, read_hosts
+from larun.network.examples import ANOMALY, BINARY, NOISE, PLANET, STELLAR, Example, example_views
+from larun.network.injection import Host, draw_label, inject
+from larun.network.labelled import HYBRID, REAL, SIMULATED, LabelledViews, concatenate
+from larun.network.simulated import simulated_views
+from larun.search.detrend import detrend
+from larun.views import point_to_point_scatter
+
+SHORT_CADENCE_D = 5.0 / 1440.0
+PER_STAR = 3
+PER_STAR_OF_EVENTS = 10
+INJECTIONS_PER_HOST = 4
+MAX_PER_HOST = 16
+QUIETING_WINDOW_D = 0.6
+MAX_HOST_SCATTER = 0.02
+
+
+@dataclass(frozen=True)
+class Item:
+    """One light curve to search, with and without shapes injected into it."""
+
+    curve: Curve
+    injections: int
+
+
+def training_views(settings: Settings, report: Callable[[int, int], None]) -> LabelledViews:
+    """Make the labelled views that `settings.train` asks for.
+
+    Parameters
+    ----------
+    settings : Settings
+        `train.data`, `train.stars`, `train.injections`, `train.exclude`, `train.seed`, and the search.
+    report : callable
+        Given the light curves done and their number.
+
+    Returns
+    -------
+    LabelledViews
+        Real, hybrid and simulated for a folder; simulated alone for ``simulated``. Deterministic.
+
+    Raises
+    ------
+    InputError
+        The folder holds no bank, see `larun.network.bank`.
+    """
+    t = settings.train
+    if t.data == SIMULATED:
+        return simulated_views(settings, t.injections, report)
+    items = plan(read_bank(t.data, t.exclude), read_hosts(t.data, t.exclude), t.injections, t.seed)
+    total = len(items) + t.stars
+    parts = []
+    for done, item in enumerate(items, 1):
+        parts.append(item_views(item, settings))
+        report(done, total)
+    parts.append(simulated_views(settings, 0, lambda done, _: report(len(items) + done, total)))
+    return concatenate(parts)
+
+
+def plan(bank: list[Curve], hosts: list[Curve], injections: int, seed: int) -> list[Item]:
+    """Choose curves and hosts.
+
+    A star gives at most a few pieces. Half of the injections go to hosts of short cadence and half to the
+    others, so that no class is bound to a cadence; planets and binaries are never hosts.
+    """
+    rng = np.random.default_rng(seed)
+    taken: dict[tuple[str, int], int] = {}
+    chosen = []
+    for curve in bank:
+        key = (curve.star, curve.label)
+        limit = PER_STAR_OF_EVENTS if curve.label in (PLANET, BINARY) else PER_STAR
+        taken[key] = taken.get(key, 0) + 1
+        if taken[key] <= limit:
+            chosen.append(curve)
+    usable = [curve for curve in chosen if curve.label in (NOISE, STELLAR)] + hosts
+    short = [curve for curve in usable if curve.cadence_d <= SHORT_CADENCE_D]
+    long = [curve for curve in usable if curve.cadence_d > SHORT_CADENCE_D and curve.label != STELLAR]
+    load = {}
+    for group in (short, long):
+        others = long if group is short else short
+        wanted = injections // 2 if others else injections
+        each = min(max(INJECTIONS_PER_HOST, -(-wanted // max(len(group), 1))), MAX_PER_HOST)
+        order = rng.permutation(len(group))[: -(-wanted // each)]
+        load |= {id(group[i]): each for i in order}
+    items = [Item(curve, load.get(id(curve), 0)) for curve in chosen]
+    return items + [Item(curve, load[id(curve)]) for curve in hosts if id(curve) in load]
+
+
+def item_views(item: Item, settings: Settings) -> LabelledViews:
+    """Views of a curve as it is, and of the shapes injected into it.
+
+    Shapes go by turns into the curve and into the same curve with its slow variation divided out; the latter
+    is also an example of noise, hybrid because its trend was taken away.
+    """
+    curve, seed = item.curve, settings.train.seed
+    fluxes, examples = [], []
+    if curve.label != UNLABELLED:
+        fluxes.append(curve.flux)
+        examples.append(Example(curve.star, curve.label, REAL, curve.origin, curve.ephemerides))
+    if item.injections:
+        rng = np.random.default_rng([seed, zlib.crc32(curve.star.encode()), int(curve.time[0])])
+        quiet = detrend(curve.flux[np.newaxis], curve.time, QUIETING_WINDOW_D)[0]
+        sigma = point_to_point_scatter(quiet)
+        if 0 < sigma < MAX_HOST_SCATTER:
+            fluxes.append(quiet)
+            examples.append(Example(curve.star, NOISE, HYBRID, "quieted"))
+            host = Host(curve.time, curve.cadence_d, sigma)
+            for turn in range(item.injections):
+                label = draw_label(rng)
+                shape = inject(label, host, rng)
+                fluxes.append((quiet if turn % 2 else curve.flux) * shape.flux.astype(np.float32))
+                known = (shape.ephemeris,) if shape.ephemeris else ()
+                loss = 1.0 - shape.flux if label == ANOMALY else None
+                examples.append(Example(curve.star, label, HYBRID, shape.kind, known, loss))
+    return example_views(curve.shard(np.array(fluxes)), examples, settings.search)
