@@ -1,0 +1,144 @@
+"""The model card, written from a bundle's manifest and from nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from larun.schema import CLASSES
+
+_SOURCES = {
+    "real": "observed light curves with the labels of their collection",
+    "hybrid": "shapes injected into observed light curves",
+    "simulated": "simulated light curves",
+}
+
+
+def model_card(manifest: dict[str, Any]) -> str:
+    """Describe a bundle in Markdown: what it was trained on, what it scores, what it cannot be trusted for."""
+    lines = [
+        f"# {manifest['name']} {manifest['version']}",
+        "",
+        (
+            "Six-class network for the best transit-like event of a light curve, INT8, "
+            f"{manifest['float_vs_int8']['int8_bytes']:,} bytes, {manifest['architecture']['parameters']:,} parameters "
+            f"(`{manifest['architecture']['name']}`). Input: the 1024 samples of `larun.views`. Output: "
+            f"{', '.join(CLASSES)}."
+        ),
+        "",
+        "## Training",
+        "",
+        *_training(manifest),
+        "",
+        "## Scores on held-out stars",
+        "",
+        (
+            "INT8 network, calibrated; no star of these views was trained on or used to calibrate. Brackets are 95 % "
+            "intervals from a bootstrap over stars."
+        ),
+        "",
+        *_overview(manifest["metrics"]),
+    ]
+    for source in manifest["metrics"]:
+        lines += ["", f"### {source.capitalize()}: {_SOURCES.get(source, 'all sources together')}", ""]
+        lines += _classes(manifest["metrics"][source])
+        lines += ["", "Rows true, columns predicted:", "", *_confusion(manifest["metrics"][source]["confusion"])]
+    lines += ["", "## Float against INT8", "", *_quantisation(manifest), "", "## Limits", "", *_limits(manifest)]
+    return "\n".join(lines) + "\n"
+
+
+def _training(manifest: dict[str, Any]) -> list[str]:
+    t, data = manifest["training"], manifest["data"]
+    lines = [
+        (
+            f"{t['epochs_run']} of {t['epochs']} epochs, the weights of epoch {t['best_epoch']} (least validation loss), "
+            f"batch {t['batch_size']}, peak learning rate {t['learning_rate']:g}, seed {t['seed']}, "
+            f"augmentation {'on' if t['augment'] else 'off'}. Every view comes from the event that the survey's own search "
+            "found in the light curve. Planets and binaries whose event is not their own signal were left out, so the "
+            "scores say nothing about signals that the search misses."
+        ),
+        "",
+        (
+            f"Split by star: {', '.join(f'{n} {side}' for side, n in data['stars'].items())}. Data digest "
+            f"`{data['digest'][:16]}`, search settings `{manifest['search_digest'][:16]}`."
+        ),
+        "",
+        "| views | " + " | ".join(CLASSES) + " |",
+        "|---|" + "---|" * len(CLASSES),
+    ]
+    for side, sources in data["views"].items():
+        lines += [
+            f"| {side}, {source} | " + " | ".join(str(counts[name]) for name in CLASSES) + " |"
+            for source, counts in sources.items()
+        ]
+    if data["excluded_stars"]:
+        lines += ["", "Left out entirely: " + ", ".join(data["excluded_stars"]) + "."]
+    return lines
+
+
+def _overview(metrics: dict[str, Any]) -> list[str]:
+    names = ("accuracy", "macro_f1", "brier", "ece")
+    lines = ["| source | views | stars | " + " | ".join(names) + " |", "|---|---|---|" + "---|" * len(names)]
+    for source, scores in metrics.items():
+        figures = " | ".join(_figure(scores[name]) for name in names)
+        lines.append(f"| {source} | {scores['views']} | {scores['stars']} | {figures} |")
+    return lines
+
+
+def _classes(scores: dict[str, Any]) -> list[str]:
+    names = ("precision", "recall", "f1", "average_precision", "auc")
+    lines = ["| class | views | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(names)]
+    for name, figures in scores["classes"].items():
+        lines.append(f"| {name} | {figures['views']} | " + " | ".join(_figure(figures[n]) for n in names) + " |")
+    return lines
+
+
+def _confusion(counts: list[list[int]]) -> list[str]:
+    lines = ["| | " + " | ".join(CLASSES) + " |", "|---|" + "---|" * len(CLASSES)]
+    return lines + [
+        f"| {name} | " + " | ".join(map(str, row)) + " |" for name, row in zip(CLASSES, counts, strict=True)
+    ]
+
+
+def _quantisation(manifest: dict[str, Any]) -> list[str]:
+    c = manifest["float_vs_int8"]
+    return [
+        (
+            f"On the {c['views']} held-out views: the same class for {100 * c['agreement']:.1f} %, smallest rank "
+            f"correlation of the six logits {c['rank_correlation']:.4f}, mean average precision {c['mean_ap_float']:.4f} float and "
+            f"{c['mean_ap_int8']:.4f} INT8, {c['distinct_levels']} distinct output levels, {c['float_bytes']:,} bytes "
+            f"float and {c['int8_bytes']:,} INT8. Calibration after quantisation: temperature "
+            f"{manifest['calibration']['temperature']:.3f}."
+        )
+    ]
+
+
+def _limits(manifest: dict[str, Any]) -> list[str]:
+    """What follows from the data that a network was trained on."""
+    real = manifest["metrics"].get("real")
+    lines = []
+    if real is None:
+        lines.append("- No real light curve was held out to score it: the figures say nothing about real stars.")
+    else:
+        few = [name for name, figures in real["classes"].items() if figures["views"] < 30]
+        if few:
+            lines.append(
+                f"- Real held-out views are too few (under 30) to judge {', '.join(few)}: only injected or simulated "
+                "examples speak for them, and those share their shapes with the training."
+            )
+    lines += [
+        (
+            "- Real noise and instrument artefacts of full-frame images are labelled by rule from the data themselves; "
+            "scores on them are optimistic."
+        ),
+        "- Unknown anomalies are all injected or simulated, of a few kinds of dips; others were never seen.",
+        (
+            "- Probabilities are calibrated for the mix of classes of the validation stars, not for a sector, where "
+            "planets are far rarer."
+        ),
+        "- A blended binary without a visible secondary and with a flat bottom looks like a planet, and is called one.",
+    ]
+    return lines
+
+
+def _figure(value: dict[str, float] | None) -> str:
+    return "-" if value is None else f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
