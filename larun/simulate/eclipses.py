@@ -190,12 +190,15 @@ def contact_binary(time: np.ndarray, period_d: float, epoch: float, amplitude: f
         Cosine series whose fourth term follows from the second as at marginal contact,
         a4 = a2 (0.125 - a2) (Rucinski 1993, PASP 105, 1433), with 5 % difference of the minima.
     """
-    angle = 2 * np.pi * (time - epoch) / period_d
     a2 = -0.5 * amplitude
     a1, a4 = 0.05 * a2, a2 * (_CONTACT_FILL - a2)
-    series = a1 * np.cos(angle) + a2 * np.cos(2 * angle) + a4 * np.cos(4 * angle)
-    lowest, highest = a1 + a2 + a4, -a2 + a4
-    return 1 + (series - highest) * amplitude / (highest - lowest)
+
+    def series(angle: np.ndarray) -> np.ndarray:
+        return a1 * np.cos(angle) + a2 * np.cos(2 * angle) + a4 * np.cos(4 * angle)
+
+    orbit = series(np.linspace(0, 2 * np.pi, 721))
+    flux = series(2 * np.pi * (time - epoch) / period_d)
+    return 1 + (flux - orbit.max()) * amplitude / np.ptp(orbit)
 
 
 def _offsets(duration_d: float, exposure_d: float) -> np.ndarray:

@@ -122,7 +122,7 @@ class Instrument:
         """Cadences of the data downlink in the middle, about a day, (cadence,) bool."""
         middle = self.start_d + 0.495 * self._settings.days
         length = min(1.13, 0.05 * self._settings.days)
-        return np.abs(self.time - middle) < 0.5 * length
+        return np.abs(self.time - middle) <= max(0.5 * length, self.exposure_d)
 
     @cached_property
     def pointing(self) -> Pointing:

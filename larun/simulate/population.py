@@ -49,7 +49,7 @@ ANOMALY_SHARES = {"dipper": 0.3, "exocomet": 0.25, "irregular_dip": 0.25, "self_
 _DRAWS = (
     "camera", "x", "y", "tmag", "mass", "radius_scatter", "metallicity", "pm_angle", "pm_size", "crowding",
     "family", "period", "size", "impact", "phase", "amplitude", "duration", "mass_ratio", "dilution",
-    "eccentricity", "teff_scatter", "unused_1", "unused_2", "unused_3",
+    "eccentricity", "teff_scatter",
 )  # fmt: skip
 """Columns of the matrix of uniform numbers: row i belongs to star i however many stars there are."""
 
@@ -201,7 +201,7 @@ def draw_population(settings: SimulateSettings, sector: int) -> Population:
     return Population(
         target_id=FIRST_TARGET_ID + TARGETS_PER_SECTOR * sector + np.arange(n, dtype=np.int64),
         kind=kind,
-        crowding=1 - 0.3 * uniform["crowding"] ** 4,
+        crowding=(1 - 0.3 * uniform["crowding"] ** 4).round(8),
         **field,
         **star,
         **signal,
@@ -237,10 +237,10 @@ def _field(uniform: dict[str, np.ndarray], sector: int) -> dict[str, np.ndarray]
     ra, dec = relations.sky_position(sector, camera, x, y)
     size, angle = 8 * np.exp(1.1 * _normal(uniform["pm_size"])), 2 * np.pi * uniform["pm_angle"]
     return {
-        "ra": ra,
-        "dec": dec,
-        "pm_ra": size * np.cos(angle),
-        "pm_dec": size * np.sin(angle),
+        "ra": ra.round(8),
+        "dec": dec.round(8),
+        "pm_ra": (size * np.cos(angle)).round(6),
+        "pm_dec": (size * np.sin(angle)).round(6),
         "column": 45 + 2048 * np.abs(x) / half,
         "row": 1 + 2048 * np.abs(y) / half,
         "camera": camera,
@@ -249,7 +249,10 @@ def _field(uniform: dict[str, np.ndarray], sector: int) -> dict[str, np.ndarray]
 
 
 def _star(uniform: dict[str, np.ndarray], kind: np.ndarray) -> dict[str, np.ndarray]:
-    """Masses by kind, then radius, temperature and gravity from main-sequence relations with scatter."""
+    """Masses by kind, then radius, temperature and gravity from main-sequence relations with scatter.
+
+    Rounded to what a header card holds, so that a file says exactly what was simulated.
+    """
     u = uniform["mass"]
     mass = 0.25 + 1.15 * u**0.8
     mass = np.where(kind == "rotator", 0.2 + 1.0 * u, mass)
@@ -264,12 +267,12 @@ def _star(uniform: dict[str, np.ndarray], kind: np.ndarray) -> dict[str, np.ndar
     radius = np.where(giant, 4.5 + 1.5 * u, radius)
     teff = np.where(giant, 6100 + 1100 * uniform["teff_scatter"], teff)
     return {
-        "tmag": np.interp(uniform["tmag"], _TMAG_QUANTILES, _TMAG),
-        "teff": teff,
-        "logg": relations.logg_of(mass, radius),
-        "metallicity": 0.2 * _normal(uniform["metallicity"]),
+        "tmag": np.interp(uniform["tmag"], _TMAG_QUANTILES, _TMAG).round(6),
+        "teff": teff.round(4),
+        "logg": relations.logg_of(mass, radius).round(6),
+        "metallicity": (0.2 * _normal(uniform["metallicity"])).round(6),
         "mass": mass,
-        "radius": radius,
+        "radius": radius.round(6),
     }
 
 

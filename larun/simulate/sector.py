@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -122,7 +123,12 @@ class SimulatedSector:
         )
 
 
-def write_sector(folder: str | Path, settings: SimulateSettings, sector: int) -> list[Path]:
+def write_sector(
+    folder: str | Path,
+    settings: SimulateSettings,
+    sector: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
     """Write a whole sector as files, with the truth as ``truth.csv`` and ``truth.parquet`` beside them.
 
     Parameters
@@ -133,6 +139,8 @@ def write_sector(folder: str | Path, settings: SimulateSettings, sector: int) ->
         The simulation.
     sector : int
         1 or larger.
+    progress : callable
+        Called with the files written and their total.
 
     Returns
     -------
@@ -148,8 +156,9 @@ def write_sector(folder: str | Path, settings: SimulateSettings, sector: int) ->
     paths = [folder / simulated.file_name(star.target_id) for star in simulated.stars]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for star, path in zip(simulated.stars, paths, strict=True):
+        for done, (star, path) in enumerate(zip(simulated.stars, paths, strict=True), 1):
             path.write_bytes(simulated.fits(star.target_id))
+            progress(done, len(paths))
         pq.write_table(simulated.truth, folder / "truth.parquet")
         with (folder / "truth.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, simulated.truth.column_names)

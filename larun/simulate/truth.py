@@ -22,7 +22,7 @@ TRUTH_COLUMNS: tuple[Column, ...] = (
     Column("class6", "str", None, "class that a perfect classifier gives"),
     Column("kind", "str", None, "what was simulated"),
     Column("period_d", "float64", "d", "orbital, rotation or dominant pulsation period"),
-    Column("t0_btjd", "float64", "d", "mid-time of the first event with data, else of the first in the sector"),
+    Column("t0_btjd", "float64", "d", "mid-time of the first event with data, else of the first after the start"),
     Column("duration_h", "float64", "h", "first to fourth contact, or length of the event"),
     Column("depth_ppm", "float64", "ppm", "largest loss of light; negative for a brightening"),
     Column("mean_depth_ppm", "float64", "ppm", "loss of light averaged over the duration"),
@@ -142,7 +142,7 @@ def _observed_events(stars: Population, i: int, duration_d: float, instrument: I
     time = instrument.time + instrument.time_correction(stars.ra[i], stars.dec[i])
     seen = np.concatenate([[0], np.cumsum(instrument.observed(int(stars.camera[i]), int(stars.ccd[i])))])
     epoch, period = epoch_of(stars, i, instrument.start_d, instrument.time[-1] - instrument.start_d), stars.period_d[i]
-    events = np.arange(epoch, time[-1], period) if np.isfinite(period) else np.array([epoch])
+    events = np.arange(epoch, max(time[-1], epoch + 0.5 * period), period) if np.isfinite(period) else np.array([epoch])
     first, last = (np.searchsorted(time, events + side * duration_d) for side in (-0.5, 0.5))
     observed = (seen[last] - seen[first]) * instrument.exposure_d >= 0.5 * duration_d
     return float(events[observed.argmax()] if observed.any() else events[0]), int(observed.sum())

@@ -109,7 +109,7 @@ def rr_lyrae(time: np.ndarray, period_d: float, epoch: float, amplitude: float) 
     angle = 2 * np.pi * (time - epoch) / period_d
     shape = sum(
         size * np.cos(k * angle + offset)
-        for k, size, offset in ((1, 1.0, 0.0), (2, 0.45, -0.9), (3, 0.35, -1.6), (4, 0.20, -2.4))
+        for k, size, offset in ((1, 1.0, 0.0), (2, 0.45, 0.9), (3, 0.35, 1.6), (4, 0.20, 2.4))
     )
     return 1 + amplitude * shape / 2.4
 
