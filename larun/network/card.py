@@ -53,8 +53,8 @@ def _training(manifest: dict[str, Any]) -> list[str]:
             f"{t['epochs_run']} of {t['epochs']} epochs, the weights of epoch {t['best_epoch']} (least validation "
             f"loss), batch {t['batch_size']}, peak learning rate {t['learning_rate']:g}, seed {t['seed']}, "
             f"augmentation {'on' if t['augment'] else 'off'}. Every view comes from the event that the survey's own "
-            "search found in the light curve. Planets and binaries whose event is not their own signal were left out, so the "
-            "scores say nothing about signals that the search misses."
+            "search found in the light curve. Planets and binaries whose event is not their own signal were left "
+            "out, so the scores say nothing about signals that the search misses."
         ),
         "",
         (
@@ -105,9 +105,9 @@ def _quantisation(manifest: dict[str, Any]) -> list[str]:
         (
             f"On the {c['views']} held-out views: the same class for {100 * c['agreement']:.1f} %, smallest rank "
             f"correlation of the six logits {c['rank_correlation']:.4f}, mean average precision "
-            f"{c['mean_ap_float']:.4f} float and {c['mean_ap_int8']:.4f} INT8, {c['distinct_levels']} distinct output levels, {c['float_bytes']:,} bytes "
-            f"float and {c['int8_bytes']:,} INT8. Calibration after quantisation: temperature "
-            f"{manifest['calibration']['temperature']:.3f}."
+            f"{c['mean_ap_float']:.4f} float and {c['mean_ap_int8']:.4f} INT8, {c['distinct_levels']} distinct output "
+            f"levels, {c['float_bytes']:,} bytes float and {c['int8_bytes']:,} INT8. Calibration after quantisation: "
+            f"temperature {manifest['calibration']['temperature']:.3f}."
         )
     ]
 
