@@ -159,7 +159,9 @@ def test_an_unknown_star_is_named(full):
 
 
 def test_write_sector(tmp_path):
-    paths = write_sector(tmp_path / "sector", TINY, 2)
+    seen = []
+    paths = write_sector(tmp_path / "sector", TINY, 2, lambda done, total: seen.append((done, total)))
+    assert seen == [(i, 6) for i in range(1, 7)]
     sector = SimulatedSector(TINY, 2)
     assert [p.name for p in paths] == [sector.file_name(s.target_id) for s in sector.stars]
     assert all(p.read_bytes() == sector.fits(s.target_id) for p, s in zip(paths, sector.stars, strict=True))
