@@ -50,7 +50,7 @@ class LocalClusterFile(BaseModel):
                 "threads_per_worker": self.threads_per_worker,
                 "processes": True,
                 "memory_limit": self.memory_limit,
-                "dashboard_address": None,
+                "dashboard_address": "127.0.0.1:0",
                 "host": "127.0.0.1",
                 "silence_logs": logging.CRITICAL,
                 "env": self.environment | pointed,

@@ -21,6 +21,9 @@ ROUNDS = 3
 
 POLL_S = 0.1
 STORE_POLL_S = 2.0
+STALL_S = 2 * 3600.0
+"""A round in which no shard and no task is done for so long is given up; its worker processes end with it."""
+
 GRACE_S = 20.0
 """Wait for tasks to report after the store is complete; Dask may have lost one that did its work."""
 
@@ -72,7 +75,7 @@ def fan_out(
         if not missing:
             return
         log.warning("%s: %d shards are missing after a round: %s", stage, len(missing), _said(failures))
-        if failures and all(isinstance(failure, LarunError) for failure in failures):
+        if failures and all(isinstance(f, LarunError) and not isinstance(f, RunFailed) for f in failures):
             break
     raise RunFailed(
         f"{stage} ended with {len(missing)} of {n_shards} shards missing, the first is {missing[0][0]}; "
@@ -86,24 +89,22 @@ def _watch(
     """Wait for the tasks or for the store, whichever is complete first; return why tasks failed."""
     open_futures = list(futures)
     failures: list[BaseException] = []
-    looked = -STORE_POLL_S
-    complete_since = None
+    missing, looked, changed = -1, 0.0, time.monotonic()
     while open_futures:
         finished = [future for future in open_futures if future.wrapped_future.done()]
         failures += [failure for future in finished if (failure := _failure(future)) is not None]
         open_futures = [future for future in open_futures if future not in finished]
         now = time.monotonic()
         if finished or now - looked >= STORE_POLL_S:
-            looked, missing = now, left()
+            before, missing, looked = missing, left(), now
+            changed = now if finished or missing != before else changed
             show(missing)
-            complete_since = None if missing else complete_since or now
-        if complete_since is not None and now - complete_since > GRACE_S:
-            log.warning("%d tasks did not report although the store is complete", len(open_futures))
+        if open_futures and now - changed > (STALL_S if missing else GRACE_S):
+            failures.append(RunFailed(f"{len(open_futures)} tasks did not report for {now - changed:.0f} s"))
             break
         time.sleep(POLL_S)
     for future in open_futures:
         future.wrapped_future.cancel()
-    show(left())
     return failures
 
 

@@ -106,6 +106,7 @@ def embedded_server(scheduling: bool = False) -> Iterator[Server]:
         stack.enter_context(_environment(environment))
         stack.enter_context(_prefect_settings(environment))
         process.wait()
+        stack.callback(_send_what_is_left)
         yield Server(process.api_url, process.ui_url, process.pid, process.start_s)
         process.require_alive()
 
@@ -217,6 +218,15 @@ def _keep_template(database: Path, template: Path) -> None:
     except (OSError, sqlite3.Error) as error:
         log.info("the next server starts slower, its database cannot be kept in %s: %s", template.parent, error)
         partial.unlink(missing_ok=True)
+
+
+def _send_what_is_left() -> None:
+    """Let Prefect's threads deliver logs and events while the server is there to take them."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=5)
 
 
 @contextlib.contextmanager

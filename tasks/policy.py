@@ -14,11 +14,14 @@ SHARD_TASK: dict[str, Any] = {
     "retries": 2,
     "retry_delay_seconds": [5, 30],
     "retry_jitter_factor": 0.5,
-    "timeout_seconds": 6 * 3600,
     "persist_result": False,
     "cache_policy": NO_CACHE,
 }
-"""Options of a task that does whole shards; all of them may be done twice without harm."""
+"""Options of a task that does whole shards; all of them may be done twice without harm.
+
+There is no timeout here: Prefect cannot interrupt a task in a Dask worker's thread. `flows.fanout` ends a round
+in which nothing happens for long, and with it the worker processes.
+"""
 
 
 def worth_retrying(task: Task, task_run: TaskRun, state: State) -> bool:

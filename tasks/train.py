@@ -8,10 +8,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from larun.config import Settings
-from larun.network.fit import train
 
 
 @task(name="train network", tags=["train"], persist_result=False, cache_policy=NO_CACHE)
-def train_task(settings: Settings, progress: Callable[[int, int], None]) -> dict[str, str]:
-    """Train and write a bundle; its name and place."""
+def train_task(settings: Settings, progress: Callable[[int], None]) -> str:
+    """Train and write a bundle below the root; its name/version."""
+    from larun.network.fit import train
+
     return train(settings, progress=progress)

@@ -1,0 +1,51 @@
+"""Tasks for `test_fanout`, in a module of their own so that Dask workers can import them."""
+
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+
+from larun.errors import StoreError
+from tasks.policy import SHARD_TASK
+
+POISON = 3
+
+
+@dataclass(frozen=True)
+class Work:
+    folder: Path
+    shards: tuple[int, ...]
+
+
+@task(**SHARD_TASK)
+def poisoned_in_company(work: Work) -> dict[str, int]:
+    """Marks its shards; a group of several that holds the poison kills its worker."""
+    for shard in work.shards:
+        if shard == POISON and len(work.shards) > 1:
+            deaths = work.folder / f"death-{os.getpid()}"
+            deaths.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        (work.folder / f"done-{shard}").touch()
+    return {"done": len(work.shards)}
+
+
+@task(**SHARD_TASK | {"retries": 0})
+def refuses(work: Work) -> dict[str, int]:
+    """Fails with an error of larun on the poison."""
+    if POISON in work.shards:
+        raise StoreError("the disk of shard 3 is full")
+    for shard in work.shards:
+        (work.folder / f"done-{shard}").touch()
+    return {"done": len(work.shards)}
+
+
+@task(**SHARD_TASK)
+def marks_and_hangs(work: Work) -> dict[str, int]:
+    """Does its work and never reports."""
+    for shard in work.shards:
+        (work.folder / f"done-{shard}").touch()
+    threading.Event().wait(300)
+    return {}

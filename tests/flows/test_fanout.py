@@ -1,0 +1,60 @@
+"""Fan-out judges by what is stored: dead workers, lost tasks and permanent errors."""
+
+import pytest
+from fan_out_tasks import POISON, Work, marks_and_hangs, poisoned_in_company, refuses
+from prefect import flow
+
+from flows import fanout
+from flows.progress import listening
+from larun.errors import RunFailed
+
+N_SHARDS = 5
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("prefect_server")]
+
+
+def run(folder, task, size, cluster):
+    """Fan a task out over the shards that have no marker file; what was reported on the way."""
+    heard = []
+
+    def pending(size):
+        missing = [i for i in range(N_SHARDS) if not (folder / f"done-{i}").exists()]
+        return [tuple(missing[i : i + size]) for i in range(0, len(missing), size)]
+
+    @flow(name="fan out", persist_result=False)
+    def fan():
+        fanout.fan_out("marks", task, lambda group: Work(folder, group), pending, size, N_SHARDS, cluster)
+
+    with listening(lambda *said: heard.append(said)):
+        fan()
+    return heard
+
+
+def test_a_group_that_kills_workers_is_split(tmp_path, two_workers):
+    heard = run(tmp_path, poisoned_in_company, 2, two_workers)
+    assert all((tmp_path / f"done-{i}").exists() for i in range(N_SHARDS))
+    deaths = len(list(tmp_path.glob("death-*")))
+    assert deaths == 2
+    assert heard[-1] == ("marks", N_SHARDS, N_SHARDS)
+    assert [done for _, done, _ in heard] == sorted(done for _, done, _ in heard)
+
+
+def test_a_permanent_error_ends_the_run_with_its_reason(tmp_path, two_workers):
+    with pytest.raises(RunFailed, match=r"1 of 5 shards missing, the first is 3; .* the disk of shard 3 is full"):
+        run(tmp_path, refuses, 1, two_workers)
+    assert sorted(path.name for path in tmp_path.glob("done-*")) == [
+        f"done-{i}" for i in range(N_SHARDS) if i != POISON
+    ]
+
+
+def test_a_complete_store_ends_the_run_though_tasks_do_not_report(tmp_path, two_workers, monkeypatch):
+    monkeypatch.setattr(fanout, "GRACE_S", 1.0)
+    monkeypatch.setattr(fanout, "STORE_POLL_S", 0.5)
+    run(tmp_path, marks_and_hangs, 3, two_workers)
+    assert len(list(tmp_path.glob("done-*"))) == N_SHARDS
+
+
+def test_nothing_is_started_where_nothing_is_missing(tmp_path):
+    for index in range(N_SHARDS):
+        (tmp_path / f"done-{index}").touch()
+    assert run(tmp_path, refuses, 1, "no such cluster") == []
