@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from prefect import flow
@@ -33,7 +34,9 @@ def train(config: str | None = None, overrides: dict[str, Any] | None = None) ->
     settings = load(config, **(overrides or {}))
     root = Root(settings.root, settings.storage_options)
     root.check_writable()
-    spec = train_task(settings, Progress("training", max(settings.train.epochs, 1)))
+    views = functools.cache(lambda total: Progress("views", total))
+    epochs = Progress("epochs", settings.train.epochs)
+    spec = train_task(settings, epochs, lambda done, total: views(total)(done))
     bundle = load_bundle(spec, root)
     create_markdown_artifact(bundle.files[CARD_FILE].decode(), key="model-card", description=spec)
     return {
