@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from larun.errors import ConfigurationError
 
@@ -65,7 +65,7 @@ class SimulateSettings(Section):
 
     stars: int = Field(512, ge=1, description="stars of the sector")
     seed: int = Field(20180725, ge=0, description="everything drawn comes from this seed")
-    days: float = Field(27.4, gt=1, le=60, description="length of the sector, days")
+    days: float = Field(27.883, gt=1, le=60, description="length of the sector, days")
     cadence_s: int = Field(120, ge=20, description="time between cadences, seconds")
     planet_fraction: float = Field(0.10, ge=0, le=1, description="share of stars with a transiting planet")
     binary_fraction: float = Field(0.08, ge=0, le=1, description="share of stars with an eclipsing binary")
@@ -209,6 +209,8 @@ def load(path: str | Path | None = None, **overrides: Any) -> Settings:
         return Settings(**values)
     except ValidationError as error:
         raise ConfigurationError(_explain(error, str(path) if path else "settings")) from error
+    except SettingsError as error:
+        raise ConfigurationError(f"environment: {error}; lists and tables are written as JSON") from error
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -230,13 +232,14 @@ def _environment() -> dict[str, Any]:
         place = values
         for section in sections:
             place = place.setdefault(section, {})
-        place[key] = _json_or_text(text) if key == "storage_options" else text
+        place[key] = _json_or_text(text)
     return values
 
 
 def _json_or_text(text: str) -> Any:
+    """Lists and tables are JSON; what else there is the model converts."""
     try:
-        return json.loads(text)
+        return json.loads(text) if text.lstrip().startswith(("[", "{")) else text
     except ValueError:
         return text
 
@@ -284,7 +287,8 @@ def _explain(error: ValidationError, source: str) -> str:
         if item["type"] == "extra_forbidden":
             lines.append(f"{key} is no setting{_nearest(key, known)}")
         else:
-            lines.append(f"{key}: {item['msg']}, got {item['input']!r}")
+            shown = "" if key.startswith("storage_options") else f", got {item['input']!r}"
+            lines.append(f"{key}: {item['msg']}{shown}")
     return f"{source}: " + "; ".join(lines)
 
 
