@@ -128,77 +128,93 @@ def _block(time, scaled, weight, grid) -> np.ndarray:
     return spectrum[:, :n].T
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _search(
     time, values, weights, common, lack_row, lack_star, lack, dense, total, frequency, n_bins, width, stride
 ):  # fmt: skip
     """Signal-to-noise per period of one block; `values` is flux times weight, zero mean, in units of the noise."""
-    # The length of a row is left open: LLVM vectorises such a loop after one check that the rows do not overlap,
-    # and leaves a loop of known length scalar.
     n_rows, n_stars = values.shape
     most = int((n_bins + width.max()).max()) + 1
     s = np.empty((most, n_stars), np.float32)
     w = np.empty((most, n_stars), np.float32)
     shared = np.empty(most, np.float32)
     place = np.empty(n_rows, np.int32)
-    best_n = np.empty(n_stars, np.float32)
-    best_d = np.empty(n_stars, np.float32)
+    best = np.empty((2, n_stars), np.float32)
     out = np.empty((len(frequency), n_stars), np.float32)
     for p in range(len(frequency)):
         nb = n_bins[p]
-        f = frequency[p]
         for k in range(n_rows):
-            phase = time[k] * f
-            place[k] = min(int((phase - np.floor(phase)) * nb), nb - 1)
+            phase = time[k] * frequency[p]
+            # Row 0 stays empty: each row becomes the sum of all bins before it.
+            place[k] = min(int((phase - np.floor(phase)) * nb), nb - 1) + 1
         s[: nb + 1] = 0
-        shared[:nb] = 0
-        for k in range(n_rows):
-            # Row 0 stays empty: rows become sums of all bins before them.
-            i = place[k] + 1
-            for star in range(n_stars):
-                s[i, star] += values[k, star]
+        _add_rows(s, place, values)
         if dense:
             w[: nb + 1] = 0
-            for k in range(n_rows):
-                i = place[k] + 1
-                for star in range(n_stars):
-                    w[i, star] += weights[k, star]
+            _add_rows(w, place, weights)
         else:
+            shared[: nb + 1] = 0
             for k in range(n_rows):
                 shared[place[k]] += common[k]
-            w[0] = 0
-            for i in range(nb):
+            for i in range(nb + 1):
                 for star in range(n_stars):
-                    w[i + 1, star] = shared[i]
+                    w[i, star] = shared[i]
             for j in range(len(lack)):
-                w[place[lack_row[j]] + 1, lack_star[j]] += lack[j]
-        for i in range(nb):
-            for star in range(n_stars):
-                s[i + 1, star] += s[i, star]
-                w[i + 1, star] += w[i, star]
-        for i in range(nb + 1, nb + width[p].max() + 1):
-            for star in range(n_stars):
-                s[i, star] = s[i - nb, star] + s[nb, star]
-                w[i, star] = w[i - nb, star] + w[nb, star]
-        best_n[:] = 0
-        best_d[:] = 1
+                w[place[lack_row[j]], lack_star[j]] += lack[j]
+        _accumulate(s, nb, width[p].max())
+        _accumulate(w, nb, width[p].max())
+        best[0] = 0
+        best[1] = 1
         for j in range(width.shape[1]):
-            m = width[p, j]
-            if m == 0:
-                continue
-            for i in range(0, nb, stride[p, j]):
-                for star in range(n_stars):
-                    a = s[i + m, star] - s[i, star]
-                    b = w[i + m, star] - w[i, star]
-                    d = b * (total[star] - b)
-                    a = min(a, np.float32(0))
-                    a = a * a
-                    better = a * best_d[star] > best_n[star] * d
-                    best_n[star] = a if better else best_n[star]
-                    best_d[star] = d if better else best_d[star]
+            if width[p, j] > 0:
+                _scan(s, w, total, nb, width[p, j], stride[p, j], best)
         for star in range(n_stars):
-            out[p, star] = np.sqrt(best_n[star] * total[star] / best_d[star])
+            out[p, star] = np.sqrt(best[0, star] * total[star] / best[1, star])
     return out
+
+
+# In the kernels below the length of a row is left open: LLVM vectorises such a loop after one check that the rows
+# do not overlap, and leaves a loop of known length scalar.
+
+
+@njit(cache=True, nogil=True)
+def _add_rows(sums, place, values):
+    """Add each row of `values` to the row of `sums` at its place."""
+    n_stars = values.shape[1]
+    for k in range(len(place)):
+        i = place[k]
+        for star in range(n_stars):
+            sums[i, star] += values[k, star]
+
+
+@njit(cache=True, nogil=True)
+def _accumulate(sums, nb, longest):
+    """Turn bins 1 to `nb` into sums from the start, and go on for the longest box into the next cycle."""
+    n_stars = sums.shape[1]
+    for i in range(nb):
+        for star in range(n_stars):
+            sums[i + 1, star] += sums[i, star]
+    for i in range(nb + 1, nb + longest + 1):
+        for star in range(n_stars):
+            sums[i, star] = sums[i - nb, star] + sums[nb, star]
+
+
+@njit(cache=True, nogil=True)
+def _scan(s, w, total, nb, m, stride, best):
+    """Compare boxes of `m` bins at all phases with the best so far: power ``best[0] / best[1]`` per star.
+
+    Powers are compared by cross-multiplication; a division costs as much as all the rest.
+    """
+    n_stars = s.shape[1]
+    for i in range(0, nb, stride):
+        for star in range(n_stars):
+            inside = min(s[i + m, star] - s[i, star], np.float32(0))
+            weight = w[i + m, star] - w[i, star]
+            numerator = inside * inside
+            denominator = weight * (total[star] - weight)
+            better = numerator * best[1, star] > best[0, star] * denominator
+            best[0, star] = numerator if better else best[0, star]
+            best[1, star] = denominator if better else best[1, star]
 
 
 @njit(cache=True, nogil=True)
