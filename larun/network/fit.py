@@ -91,6 +91,7 @@ def fit(settings: Settings, data: LabelledViews, version: str, progress: Callabl
     require_disjoint(data.star, side)
     parts = {name: data.take(side == name) for name in (TRAIN, VALIDATION, TEST)}
     _require_classes(parts)
+    keras.utils.clear_session()  # names of layers count up over a process, and end up in the files
     keras.utils.set_random_seed(t.seed)
     network = build(t.architecture)
     history = _optimise(network, parts, settings, progress)

@@ -1,0 +1,75 @@
+"""A small trained bundle and small labelled views, made once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from larun.config import Settings
+from larun.network.labelled import labelled
+from larun.schema import CLASSES, VIEW_LENGTH
+from larun.views import view_slices
+
+
+KNOWN_WARNINGS = (
+    # TensorFlow 2.21 with NumPy 2, whenever a variable becomes an array.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for message in KNOWN_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(message))
+
+
+def pretend_views(n, seed=0):
+    """Views with one plain mark per class, so that a network can tell them apart after few steps."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(n) % len(CLASSES)
+    views = 0.05 * rng.standard_normal((n, VIEW_LENGTH))
+    places = view_slices()
+    marks = {
+        1: [("sector", np.sin(np.linspace(0, 30, 256)), 0.6)],
+        2: [("odd", -1.0, 0.5), ("even", -1.0, 0.5)],
+        3: [("odd", -1.0, 0.8), ("even", -1.0, 0.3), ("secondary", -1.0, 0.5)],
+        4: [("sector", np.linspace(-1, 1, 256), 0.9)],
+        5: [("global", -1.0, 0.9)],
+    }
+    for k, shapes in marks.items():
+        for name, shape, size in shapes:
+            place = places[name]
+            width = place.stop - place.start
+            middle = np.abs(np.arange(width) - width / 2) < width / 8
+            views[label == k, place] += size * (shape if np.ndim(shape) else shape * middle)
+    return np.clip(views, -1, 1).astype(np.float32), label
+
+
+def pretend_data(n=360, seed=0):
+    views, label = pretend_views(n, seed)
+    columns = {
+        "label": label,
+        "star": [f"star {i // 2}" for i in range(n)],
+        "source": ["real" if i % 3 else "hybrid" for i in range(n)],
+        "kind": ["pretend"] * n,
+    }
+    return labelled(views, columns, {"real noise": n})
+
+
+@pytest.fixture(scope="session")
+def data():
+    return pretend_data()
+
+
+@pytest.fixture(scope="session")
+def small_settings():
+    return Settings(train={"epochs": 4, "batch_size": 32, "validation_fraction": 0.2, "test_fraction": 0.2, "name": "small"})
+
+
+@pytest.fixture(scope="session")
+def bundle(data, small_settings):
+    """A bundle trained for a few epochs on pretend views."""
+    from larun.network.fit import fit
+
+    return fit(small_settings, data, "0001", lambda done: None)

@@ -1,0 +1,170 @@
+"""Bundles: what is written is read back, and whatever was altered or does not fit is refused."""
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from larun import bundles
+from larun.bundles import BUNDLE_FILES, MANIFEST, load_bundle, manifest_digest, save_bundle, seal
+from larun.errors import BundleError
+from larun.objects import Root
+
+CALIBRATION = {"temperature": 1.5, "bias": [0.1, 0, 0, 0, 0, -0.1]}
+
+
+@pytest.fixture
+def bundle():
+    files = {name: f"bytes of {name}".encode() for name in BUNDLE_FILES}
+    return seal({"name": "small", "version": "0001", "calibration": CALIBRATION}, files)
+
+
+@pytest.fixture
+def folder(bundle, tmp_path):
+    save_bundle(bundle, Root(str(tmp_path)), "models/small/0001")
+    return tmp_path / "models/small/0001"
+
+
+def rewrite(folder, **changes):
+    """Change a manifest the way a careful person would: with its digest brought up to date."""
+    manifest = json.loads((folder / MANIFEST).read_text()) | changes
+    manifest["digest"] = manifest_digest(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("spec", ["small", "small/0001"])
+def test_found_below_a_root(bundle, folder, tmp_path, spec):
+    found = load_bundle(spec, Root(str(tmp_path)))
+    assert found == bundle
+    assert found.digest == bundle.digest
+    assert found.int8_model == b"bytes of model_int8.tflite"
+    assert found.temperature == 1.5
+    assert found.bias == pytest.approx(np.array([0.1, 0, 0, 0, 0, -0.1]))
+    assert "small/0001" in repr(found)
+
+
+def test_found_by_its_folder(bundle, folder):
+    assert load_bundle(str(folder)) == bundle
+
+
+def test_pickles(bundle):
+    assert pickle.loads(pickle.dumps(bundle)) == bundle
+
+
+def test_without_a_version_the_last_complete_one_is_taken(bundle, folder, tmp_path):
+    root = Root(str(tmp_path))
+    newer = seal({"name": "small", "version": "0002", "calibration": CALIBRATION}, bundle.files)
+    save_bundle(newer, root, "models/small/0002")
+    root.write("models/small/0003/model.keras", b"a writer that was killed")
+    assert load_bundle("small", root).version == "0002"
+
+
+def test_from_s3_like_roots(bundle):
+    root = Root("memory://bundles-of-a-test")
+    save_bundle(bundle, root, "models/small/0001")
+    assert load_bundle("small/0001", root) == bundle
+
+
+def test_equal_content_is_equal_digest_and_any_change_is_another(bundle):
+    again = seal({"version": "0001", "calibration": CALIBRATION, "name": "small"}, dict(bundle.files))
+    assert again.digest == bundle.digest
+    for name in BUNDLE_FILES:
+        other = seal({"name": "small", "version": "0001", "calibration": CALIBRATION}, bundle.files | {name: b"x"})
+        assert other.digest != bundle.digest
+    assert seal({"name": "small", "version": "0002", "calibration": CALIBRATION}, bundle.files).digest != bundle.digest
+
+
+def test_an_incomplete_bundle_is_not_sealed(bundle):
+    with pytest.raises(BundleError, match=r"missing: model\.tflite"):
+        seal({}, {name: data for name, data in bundle.files.items() if name != "model.tflite"})
+
+
+@pytest.mark.parametrize("name", [*BUNDLE_FILES, MANIFEST])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(BundleError, match=name.replace(".", r"\.")):
+        load_bundle(str(folder))
+
+
+@pytest.mark.parametrize("name", BUNDLE_FILES)
+def test_a_flipped_bit_is_noticed(folder, name):
+    data = bytearray((folder / name).read_bytes())
+    data[3] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(BundleError, match=rf"SHA-256 of {name} should be \w+ and is \w+"):
+        load_bundle(str(folder))
+
+
+def test_an_edited_manifest_is_noticed(folder):
+    text = (folder / MANIFEST).read_text().replace('"temperature": 1.5', '"temperature": 0.5')
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(BundleError, match="digest of the manifest should be"):
+        load_bundle(str(folder))
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", "{}", '{"files": 1}'])
+def test_something_else_is_no_manifest(folder, text):
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(BundleError, match="is no manifest"):
+        load_bundle(str(folder))
+
+
+def test_other_classes_are_refused(folder):
+    rewrite(folder, classes=["noise", "planet"])
+    with pytest.raises(BundleError, match=r"classes should be \['noise', 'stellar_signal'.* and is \['noise', 'planet'\]"):
+        load_bundle(str(folder))
+
+
+def test_another_view_definition_is_refused(folder):
+    rewrite(folder, view_definition={"version": 0})
+    with pytest.raises(BundleError, match=r"view definition should be .*'version': 1.* and is \{'version': 0\}"):
+        load_bundle(str(folder))
+
+
+def test_another_format_is_refused(folder):
+    rewrite(folder, format=99)
+    with pytest.raises(BundleError, match="format should be 1 and is 99"):
+        load_bundle(str(folder))
+
+
+def test_another_list_of_files_is_refused(folder):
+    rewrite(folder, files={"../../secret": "0" * 64})
+    with pytest.raises(BundleError, match="list of files should be"):
+        load_bundle(str(folder))
+
+
+@pytest.mark.parametrize("spec", ["nothing", "nothing/0001", "/no/such/folder"])
+def test_an_unknown_bundle_says_where_it_was_looked_for(tmp_path, spec):
+    with pytest.raises(BundleError, match="there is no bundle") as error:
+        load_bundle(spec, Root(str(tmp_path)))
+    assert spec in str(error.value)
+
+
+def test_the_default_bundle_is_whole():
+    bundle = load_bundle("default")
+    assert len(bundle.int8_model) < 25_000
+    assert set(bundle.files) == set(BUNDLE_FILES)
+    metrics, data = bundle.manifest["metrics"], bundle.manifest["data"]
+    for source, counts in data["views"]["test"].items():
+        assert metrics[source]["views"] == sum(counts.values())
+        assert np.sum(metrics[source]["confusion"], axis=1).tolist() == list(counts.values())
+    confusion = np.array(metrics["all"]["confusion"])
+    assert metrics["all"]["accuracy"]["value"] == pytest.approx(np.trace(confusion) / confusion.sum(), abs=1e-4)
+    assert bundle.manifest["float_vs_int8"]["distinct_levels"] >= 64
+    assert "TIC 261136679" in data["excluded_stars"]
+
+
+def test_the_card_of_the_default_bundle_follows_from_its_manifest():
+    from larun.network.card import model_card
+
+    bundle = load_bundle("default")
+    assert bundle.files[bundles.CARD_FILE].decode() == model_card(bundle.manifest)
+
+
+def test_reading_a_bundle_loads_no_tensorflow():
+    code = "import sys; from larun.bundles import load_bundle; load_bundle('default'); "
+    code += "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'ai_edge_litert')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
