@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -64,19 +65,24 @@ class Given:
         return load(self.config, **self.overrides(**sections))
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        import larun
+
+        typer.echo(f"larun {larun.__version__}")
+        raise typer.Exit
+
+
 def remember(
     context: typer.Context,
     config: ConfigOption = None,
     root: RootOption = None,
     verbose: VerboseOption = False,
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version.")
+    ] = False,
 ) -> None:
     """From a whole TESS sector to a ranked, traceable table of planet candidates."""
-    if version:
-        import larun
-
-        typer.echo(f"larun {larun.__version__}")
-        raise typer.Exit
     context.obj = Given(config, root, verbose)
 
 
@@ -118,6 +124,8 @@ def set_up_log(verbose: bool) -> None:
     """Log to standard error: warnings, or with `verbose` everything that larun says."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("larun").setLevel(logging.INFO if verbose else logging.WARNING)
+    # Said on every import of lightkurve, about a part of it that larun does not use.
+    warnings.filterwarnings("ignore", message="Warning: the tpfmodel submodule", category=UserWarning)
 
 
 def print_json(value: Any) -> None:
@@ -141,14 +149,16 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]
     from rich.table import Table
 
     rows = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left")
+    table = Table()
     for index, name in enumerate(columns):
         numeric = any(isinstance(row[index], int | float) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(_cell, row))
     wide = None if sys.stdout.isatty() else 160
-    Console(width=wide, highlight=False, markup=False).print(table)
+    typer.echo(title)
+    if rows:
+        Console(width=wide, highlight=False, markup=False).print(table)
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,171 @@
+"""Exit codes, help and the purity of --json, in this process."""
+
+import json
+
+import pytest
+from tiny_sector import PRODUCT, product_bytes, write_folder
+from typer.testing import CliRunner
+
+import larun
+from larun.archive.folder import FolderArchive
+from larun.cli import app
+from larun.config import load
+from larun.objects import Root
+from larun.survey.ingest import ShardWork, ingest_shard, start_ingest
+
+COMMANDS = (
+    "ingest", "train", "sweep", "nightly", "status", "candidates", "examine", "report", "export", "simulate", "demo",
+)  # fmt: skip
+PRINT_DATA = set(COMMANDS)
+
+larun_command = CliRunner()
+
+
+def run(*arguments):
+    return larun_command.invoke(app, [str(argument) for argument in arguments])
+
+
+def failed(result, code=1):
+    """The reason of a failed command: one paragraph on standard error, nothing on standard output."""
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    lines = result.stderr.strip().splitlines()
+    assert lines[-1].startswith("larun: ")
+    assert "Traceback" not in result.stderr
+    return lines[-1]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Store of six stars in two shards, one of them truncated."""
+    folder = write_folder(tmp_path / "fits", range(101, 107))
+    broken = next(folder.glob("*0103-0120-s_lc.fits"))
+    broken.write_bytes(broken.read_bytes()[:-2880])
+    settings = load(ingest={"shard_targets": 4, "chunk_targets": 2, "min_good_cadences": 10}).ingest
+    archive, root = FolderArchive(str(folder)), Root(str(tmp_path / "root"))
+    plan = start_ingest(root, archive, PRODUCT, settings)
+    for index in range(plan.n_shards):
+        ingest_shard(ShardWork.of(root, archive, plan, index, settings))
+    return root.url
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_json(command):
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "--json" in result.stdout
+    assert "--config" in result.stdout
+
+
+def test_version():
+    assert run("--version").stdout == f"larun {larun.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["status", "--nonsense"],
+        ["ingest", "--sector", "1"],
+        ["ingest", "--archive", "simulated", "--sector", "one"],
+        ["sweep", "--sector", "-1"],
+        ["examine"],
+        ["export", "x.csv", "--target", "Sirius"],
+    ],
+)
+def test_bad_usage_is_2(arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Usage: " in result.stderr
+
+
+def test_an_unknown_setting_is_bad_usage_and_names_the_nearest(tmp_path):
+    path = tmp_path / "larun.toml"
+    path.write_text("[search]\nwindow = 1.0\n")
+    assert "did you mean search.window_d?" in failed(run("status", "--config", path), code=2)
+    assert "cannot read the configuration" in failed(run("status", "--config", tmp_path / "absent.toml"), code=2)
+
+
+def test_status_of_nothing_fails(tmp_path):
+    assert "holds no sector; it holds nothing" in failed(run("status", "--root", tmp_path, "--json"))
+
+
+def test_status_counts_from_the_store_alone(root):
+    result = run("status", "--root", root, "--json")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    told = json.loads(result.stdout)
+    assert told["root"] == root
+    (sector,) = told["sectors"]
+    assert (sector["product"], sector["targets"], sector["shards"]) == ("tess/s0001/spoc-120s", 6, 2)
+    assert sector["complete"] is True
+    assert {status: n for status, n in sector["status"].items() if n} == {"stored": 5, "corrupt": 1}
+    (failure,) = sector["failures"]
+    assert failure["target"] == "TIC 103"
+    assert failure["status"] == "corrupt"
+    assert failure["reason"]
+    assert sector["published"] is None
+
+
+def test_status_for_people(root):
+    result = run("--root", root, "status", "--sector", 1)
+    assert result.exit_code == 0
+    assert "2 of 2 shards ingested" in result.stdout
+    assert "TIC 103" in result.stdout
+    assert "no sweep is published" in result.stdout
+
+
+def test_status_of_another_sector_says_what_there_is(root):
+    assert "holds no sector 9; it holds tess/s0001/spoc-120s" in failed(run("status", "--root", root, "--sector", 9))
+
+
+def test_candidates_before_a_sweep(root):
+    assert "no published sweep" in failed(run("candidates", "--root", root, "--json"))
+    assert "holds no tess sector 3" in failed(run("candidates", "--root", root, "--sector", 3, "--json"))
+
+
+def test_export_of_a_star(root, tmp_path):
+    path = tmp_path / "star.csv"
+    result = run("export", path, "--target", "TIC 101", "--root", root, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {"file": str(path)}
+    assert len(path.read_text().splitlines()) > 40
+    reason = failed(run("export", tmp_path / "star.csv", "--target", "TIC 999", "--root", root))
+    assert "holds no light curve of 999" in reason
+
+
+def test_verbose_shows_where_it_failed(tmp_path):
+    result = run("-v", "status", "--root", tmp_path)
+    assert result.exit_code == 1
+
+
+def test_simulate_writes_files_and_truth(tmp_path):
+    folder = tmp_path / "sector"
+    config = tmp_path / "larun.toml"
+    config.write_text("[simulate]\ndays = 1.5\ncadence_s = 600\n")
+    result = run("simulate", folder, "--stars", 3, "--seed", 5, "--sector", 2, "--config", config, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {"folder": str(folder), "sector": 2, "stars": 3}
+    assert len(list(folder.glob("*-s0002-*_lc.fits"))) == 3
+    assert (folder / "truth.csv").read_text().count("\n") == 4
+
+
+def test_examine_without_anything_to_search_fails_and_still_answers(tmp_path):
+    path = tmp_path / "page.fits"
+    path.write_text("<html>not found</html>")
+    result = run("examine", path, tmp_path / "absent.fits", "--json")
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer["file"] for answer in answers] == [str(path), str(tmp_path / "absent.fits")]
+    assert all(answer["reason"] for answer in answers)
+    assert result.exit_code == 1
+    assert "nothing could be searched" in result.stderr
+
+
+def test_examine_needs_no_network_for_a_short_curve(tmp_path):
+    path = tmp_path / "tess2018206045859-s0001-0000000000000101-0120-s_lc.fits"
+    path.write_bytes(product_bytes(101))
+    result = run("examine", path, "--json")
+    (answer,) = map(json.loads, result.stdout.splitlines())
+    assert answer["target"] == "TIC 101"
+    assert answer["n_cadences"] == 48
