@@ -232,16 +232,16 @@ def _environment() -> dict[str, Any]:
         place = values
         for section in sections:
             place = place.setdefault(section, {})
-        place[key] = _json_or_text(text)
+        place[key] = _json_or_text(name, text)
     return values
 
 
-def _json_or_text(text: str) -> Any:
-    """Lists and tables are JSON; what else there is the model converts."""
+def _json_or_text(name: str, text: str) -> Any:
+    """Value of a variable; lists and tables are JSON, what else there is the model converts."""
     try:
         return json.loads(text) if text.lstrip().startswith(("[", "{")) else text
-    except ValueError:
-        return text
+    except ValueError as error:
+        raise ConfigurationError(f"the environment variable {name} should be JSON and is not: {error}") from error
 
 
 def _refuse_unknown_variables() -> None:

@@ -145,7 +145,9 @@ class Root:
         the object being the one that was read, and starts again where it was not.
         """
         if self.is_local:
+            folder, _, name = path.rpartition("/")
             with self._named(path, "write"), _locked(Path(self.full(path)).parent):
+                self.discard_partials(folder, f"{name}.")
                 current = self.read_json(path) if self.exists(path) else {}
                 self.write_json(path, change(current))
             return

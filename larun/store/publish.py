@@ -34,7 +34,6 @@ def publish(root: Root, product: Product, run: str, summary: dict[str, Any]) -> 
         sectors = _checked(root, current).get("sectors", {})
         return {"schema_version": SCHEMA_VERSION, "sectors": sectors | {str(product): summary | {"run": run}}}
 
-    root.discard_partials("", f"{PUBLISHED}.")
     root.update_json(PUBLISHED, change)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import fsspec.implementations.local  # noqa: F401
-import pandas  # noqa: F401 - pyarrow imports it on first use; here, once for all children
+import pandas as pd  # noqa: F401 - pyarrow imports it on first use; here, once for all children
 from tiny_sector import PRODUCT, SETTINGS, tree
 
 from larun import objects
@@ -42,7 +42,7 @@ def in_child(work: Callable[[], None]) -> int:
     if child == 0:
         try:
             work()
-        except BaseException:
+        except BaseException:  # noqa: BLE001
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
@@ -90,16 +90,31 @@ def die_at(number: int, mode: str) -> None:
     objects._write_local = deadly
 
 
+POINTS = {
+    ".writable": "torn",
+    "plan.parquet": "unrenamed",
+    "plan.json": "before torn after",
+    "flux/zarr.json": "torn",
+    "time/c/0": "after",
+    "120s.zarr/zarr.json": "before unrenamed",
+    "target_id/c/0": "before",
+    "flux/c/1/0": "torn unrenamed after",
+    "quality/c/2/0": "unrenamed after",
+    "0025-0120-s_lc.fits": "torn after",
+    "records/000000.json": "before",
+    "records/000001.json": "before torn unrenamed after",
+    "records/000002.json": "after",
+}
+"""Ends of paths, and how to die at their first write; `quality` is the last array before a shard's record."""
+
+
 def points(paths: list[str]) -> list[tuple[int, str]]:
-    """Kill points: every way to die at each record and in quarantine; one way at the plan and every fifth write."""
-    chosen = []
-    for number, path in enumerate(paths):
-        marker = path.endswith(".json") and "records" in path
-        if marker or "quarantine" in path:
-            chosen += [(number, mode) for mode in MODES]
-        elif number % 5 == 0 or path.endswith(("plan.parquet", "plan.json", "120s.zarr/zarr.json")):
-            chosen.append((number, MODES[number % len(MODES)]))
-    return chosen
+    """Kill points as numbers of writes and ways to die."""
+    return [
+        (next(number for number, path in enumerate(paths) if path.endswith(end)), mode)
+        for end, modes in POINTS.items()
+        for mode in modes.split()
+    ]
 
 
 def main(files: str, work: str) -> None:

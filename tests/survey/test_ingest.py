@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -419,4 +418,4 @@ def test_work_is_a_small_value_that_can_be_sent(folder, root):
     assert len(sent) < 2000
     record = ingest_shard(pickle.loads(sent))
     assert record.shard == 1
-    assert os.path.exists(root.full(PRODUCT.record(1)))
+    assert root.exists(PRODUCT.record(1))

@@ -1,0 +1,248 @@
+"""Layout of the sector store, and writing of whole shards."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import zarr
+from tiny_sector import N_CADENCES, PRODUCT, plan_of, spacecraft_time, tree
+
+from larun import schema
+from larun.errors import NotInStore, PlanMismatch, StoreError
+from larun.objects import PARTIAL_SUFFIX, Root
+from larun.paths import Product
+from larun.store.sector import SHARD_ARRAYS, create_sector, write_shard
+
+LOCATION = PRODUCT.zarr
+
+
+@pytest.fixture
+def root(tmp_path):
+    return Root(str(tmp_path))
+
+
+def shard_columns(plan, index, seed=1):
+    """Random values for every array of one shard."""
+    rng = np.random.default_rng([seed, index])
+    n = len(plan.shard(index))
+    shape = {1: (n,), 2: (n, N_CADENCES)}
+    return {a.name: rng.integers(1, 100, shape[len(a.dims)]).astype(a.dtype) for a in SHARD_ARRAYS}
+
+
+def test_layout_on_disk(root):
+    """Read as plain JSON: what other programs see."""
+    plan = plan_of(6)
+    create_sector(root, plan)
+    group = root.read_json(f"{LOCATION}/zarr.json")
+    assert (group["zarr_format"], group["node_type"]) == (3, "group")
+    assert group["consolidated_metadata"]["metadata"].keys() == {a.name for a in schema.SECTOR_ARRAYS}
+    for array in schema.SECTOR_ARRAYS:
+        meta = root.read_json(f"{LOCATION}/{array.name}/zarr.json")
+        assert meta["dimension_names"] == list(array.dims)
+        assert meta["data_type"] == array.dtype
+        assert meta["attributes"]["long_name"] == array.meaning
+        assert meta["attributes"].get("units") == array.unit
+    flux = root.read_json(f"{LOCATION}/flux/zarr.json")
+    assert flux["shape"] == [6, N_CADENCES]
+    assert flux["fill_value"] == "NaN"
+    assert flux["chunk_grid"]["configuration"]["chunk_shape"] == [4, N_CADENCES]
+    (sharding,) = flux["codecs"]
+    assert sharding["name"] == "sharding_indexed"
+    assert sharding["configuration"]["chunk_shape"] == [2, N_CADENCES]
+    blosc = sharding["configuration"]["codecs"][1]["configuration"]
+    assert (blosc["cname"], blosc["clevel"], blosc["shuffle"]) == ("zstd", 3, "bitshuffle")
+    assert root.read_json(f"{LOCATION}/ra/zarr.json")["chunk_grid"]["configuration"]["chunk_shape"] == [4]
+    assert root.read_json(f"{LOCATION}/time/zarr.json")["chunk_grid"]["configuration"]["chunk_shape"] == [N_CADENCES]
+
+
+def test_attributes(root):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    attributes = root.read_json(f"{LOCATION}/zarr.json")["attributes"]
+    expected = {"mission": "tess", "sector": 1, "author": "spoc", "cadence_s": 120, "simulated": False,
+                "plan_digest": plan.digest, "schema_version": 1, "time_format": "btjd",
+                "time_scale": "tdb"}  # fmt: skip
+    assert expected.items() <= attributes.items()
+    time = root.read_json(f"{LOCATION}/time/zarr.json")["attributes"]
+    assert (time["units"], time["time_format"], time["time_scale"]) == ("d", "btjd", "tdb")
+    assert not any("since" in str(value) for value in time.values())
+    status = root.read_json(f"{LOCATION}/status/zarr.json")["attributes"]
+    assert status["flag_values"] == [0, 1, 2, 3, 4, 5]
+    assert status["flag_meanings"] == "pending stored absent corrupt unreachable rejected"
+
+
+def test_simulated_and_relative_products_say_so(root):
+    simulated = Product("tess", 1, "simulated", 120)
+    create_sector(root, replace(plan_of(6), product=simulated, flux_unit="relative"))
+    group = zarr.open_group(root.full(simulated.zarr), mode="r")
+    assert group.attrs["simulated"] is True
+    assert group.attrs["flux_unit"] == "relative"
+    assert group["flux"].attrs["units"] == "1"
+    assert group["centroid_col"].attrs["units"] == "pix"
+
+
+def test_empty_sector_holds_its_cadences_and_fill_values(root):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    group = zarr.open_group(root.full(LOCATION), mode="r")
+    np.testing.assert_array_equal(group["time"][:], spacecraft_time())
+    np.testing.assert_array_equal(group["cadence_no"][:], plan.grid.cadence_no)
+    assert np.isnan(group["flux"][:]).all()
+    assert (group["quality"][:] == -1).all()
+    assert (group["status"][:] == 0).all()
+
+
+def test_creating_twice_changes_nothing_and_another_plan_is_refused(root, tmp_path):
+    create_sector(root, plan_of(6))
+    before = tree(tmp_path)
+    create_sector(root, plan_of(6))
+    assert tree(tmp_path) == before
+    with pytest.raises(PlanMismatch, match="another root") as caught:
+        create_sector(root, plan_of(7))
+    assert caught.value.fields == ("plan_digest",)
+    assert tree(tmp_path) == before
+
+
+def test_half_created_sector_is_completed(root, tmp_path):
+    create_sector(root, plan_of(6))
+    whole = tree(tmp_path)
+    (tmp_path / LOCATION / "zarr.json").unlink()
+    (tmp_path / LOCATION / "flux" / "zarr.json").unlink()
+    (tmp_path / LOCATION / "flux" / f"zarr.json.0123{PARTIAL_SUFFIX}").write_bytes(b"{")
+    create_sector(root, plan_of(6))
+    assert tree(tmp_path) == whole
+
+
+def test_shards_hold_what_was_written_and_hashes_are_those_of_the_values(root):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    written = [shard_columns(plan, 0), shard_columns(plan, 1)]
+    for index, columns in enumerate(written):
+        hashes = write_shard(root, plan, index, columns)
+        assert hashes == {name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in columns.items()}
+    group = zarr.open_group(root.full(LOCATION), mode="r")
+    for name in written[0]:
+        np.testing.assert_array_equal(group[name][:], np.concatenate([columns[name] for columns in written]))
+
+
+def test_one_object_per_array_and_shard(root, tmp_path):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    before = tree(tmp_path).keys()
+    write_shard(root, plan, 1, shard_columns(plan, 1))
+    expected = {f"{LOCATION}/{a.name}/c/1{'/0' if len(a.dims) == 2 else ''}" for a in SHARD_ARRAYS}
+    assert tree(tmp_path).keys() - before == expected
+
+
+def test_a_killed_writers_leftovers_are_replaced(root, tmp_path):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    write_shard(root, plan, 0, shard_columns(plan, 0))
+    before_second = tree(tmp_path)
+    write_shard(root, plan, 1, shard_columns(plan, 1, seed=1))
+    clean = tree(tmp_path)
+    # Another content of the same shard, and partial files, one of them of the shard next to it.
+    write_shard(root, plan, 1, shard_columns(plan, 1, seed=2))
+    assert tree(tmp_path) != clean
+    leftovers = [f"{LOCATION}/flux/c/1/0.ab{PARTIAL_SUFFIX}", f"{LOCATION}/ra/c/1.cd{PARTIAL_SUFFIX}"]
+    others = f"{LOCATION}/ra/c/0.ef{PARTIAL_SUFFIX}"
+    for name in (*leftovers, others):
+        (tmp_path / name).write_bytes(b"torn")
+    write_shard(root, plan, 1, shard_columns(plan, 1, seed=1))
+    assert tree(tmp_path) == clean | {others: b"torn"}
+    assert {name: data for name, data in tree(tmp_path).items() if name in before_second} == before_second
+
+
+def test_a_shard_of_fill_values_is_no_object_and_replaces_one(root):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    columns = shard_columns(plan, 0)
+    write_shard(root, plan, 0, columns)
+    empty = columns | {"flux": np.full_like(columns["flux"], np.nan)}
+    hashes = write_shard(root, plan, 0, empty)
+    assert not root.exists(f"{LOCATION}/flux/c/0/0")
+    assert hashes["flux"] == hashlib.sha256(empty["flux"].tobytes()).hexdigest()
+    assert np.isnan(zarr.open_group(root.full(LOCATION), mode="r")["flux"][:4]).all()
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:9] + b"\0\0" + data[11:]])
+def test_what_does_not_read_back_is_refused(root, monkeypatch, damage):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    read = Root.read
+    monkeypatch.setattr(
+        Root, "read", lambda self, path: damage(read(self, path)) if "/c/" in path else read(self, path)
+    )
+    with pytest.raises(StoreError, match="does not read back"):
+        write_shard(root, plan, 0, shard_columns(plan, 0))
+
+
+def test_what_vanishes_is_refused(root, monkeypatch):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    write = Root.write
+
+    def lose(self, path, data):
+        write(self, path, data)
+        if "/c/" in path:
+            self.delete(path)
+
+    monkeypatch.setattr(Root, "write", lose)
+    with pytest.raises(StoreError, match="deleting"):
+        write_shard(root, plan, 0, shard_columns(plan, 0))
+
+
+def test_a_codec_that_does_not_invert_is_noticed(root, monkeypatch):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    from larun.store import sector
+
+    memory_array = sector._memory_array
+
+    def lossy(metadata, objects):
+        array = memory_array(metadata, objects)
+        return np.zeros(array.shape, array.dtype) if len(objects) > 1 else array
+
+    monkeypatch.setattr(sector, "_memory_array", lossy)
+    with pytest.raises(StoreError, match="codec"):
+        write_shard(root, plan, 0, shard_columns(plan, 0))
+
+
+def test_columns_must_be_those_of_the_schema(root):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    good = shard_columns(plan, 0)
+    for bad, word in (
+        ({k: v for k, v in good.items() if k != "flux"}, "missing .'flux'"),
+        (good | {"fluxx": good["flux"]}, "unknown .'fluxx'"),
+        (good | {"flux": good["flux"].astype("f8")}, "float32"),
+        (good | {"flux": good["flux"][:2]}, "shape"),
+    ):
+        with pytest.raises(StoreError, match=word):
+            write_shard(root, plan, 0, bad)
+    for index in (-1, 2):
+        with pytest.raises(StoreError, match=r"shards 0\.\.1"):
+            write_shard(root, plan, index, good)
+
+
+def test_a_shard_needs_its_sector_and_its_plan(root):
+    plan = plan_of(6)
+    with pytest.raises(NotInStore):
+        write_shard(root, plan, 0, shard_columns(plan, 0))
+    create_sector(root, plan)
+    other = plan_of(6, min_good_cadences=11)
+    with pytest.raises(PlanMismatch, match=other.digest):
+        write_shard(root, other, 0, shard_columns(other, 0))
+
+
+def test_stored_chunking_that_is_not_the_plans_is_noticed(root):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    group = root.read_json(f"{LOCATION}/zarr.json")
+    grid = group["consolidated_metadata"]["metadata"]["ra"]["chunk_grid"]
+    grid["configuration"]["chunk_shape"] = [2]
+    root.write(f"{LOCATION}/zarr.json", json.dumps(group).encode())
+    with pytest.raises(StoreError, match="not cut into shards"):
+        write_shard(root, plan, 0, shard_columns(plan, 0))
