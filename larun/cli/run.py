@@ -167,9 +167,10 @@ def _flows(options: Given) -> Iterator[Callable[..., dict[str, Any]]]:
 
 
 def _quieten(verbose: bool) -> None:
-    """Let Prefect and Dask speak only where the person wants it; they read the environment when imported."""
+    """Let Prefect, Dask and TensorFlow speak only where the person wants it; they read the environment once."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "CRITICAL")
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "info" if verbose else "critical")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
     logging.getLogger("flows").setLevel(logging.INFO if verbose else logging.ERROR)
 
 

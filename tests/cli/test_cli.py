@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tiny_sector import PRODUCT, product_bytes, write_folder
+from tiny_sector import GAP, N_CADENCES, PRODUCT, product_bytes, write_folder
 from typer.testing import CliRunner
 
 import larun
@@ -16,7 +16,6 @@ from larun.survey.ingest import ShardWork, ingest_shard, start_ingest
 COMMANDS = (
     "ingest", "train", "sweep", "nightly", "status", "candidates", "examine", "report", "export", "simulate", "demo",
 )  # fmt: skip
-PRINT_DATA = set(COMMANDS)
 
 larun_command = CliRunner()
 
@@ -162,10 +161,21 @@ def test_examine_without_anything_to_search_fails_and_still_answers(tmp_path):
     assert "nothing could be searched" in result.stderr
 
 
-def test_examine_needs_no_network_for_a_short_curve(tmp_path):
+def test_examine_of_a_curve_that_is_too_short(tmp_path):
     path = tmp_path / "tess2018206045859-s0001-0000000000000101-0120-s_lc.fits"
     path.write_bytes(product_bytes(101))
     result = run("examine", path, "--json")
     (answer,) = map(json.loads, result.stdout.splitlines())
     assert answer["target"] == "TIC 101"
-    assert answer["n_cadences"] == 48
+    assert answer["n_cadences"] == N_CADENCES - (GAP.stop - GAP.start)
+    assert answer["status"] == "rejected"
+    assert result.exit_code == 1
+
+
+def test_bundles():
+    (row,) = json.loads(run("bundles", "list", "--root", "nowhere", "--json").stdout)
+    assert row["bundle"] == "default"
+    manifest = json.loads(run("bundles", "show", "--json").stdout)
+    assert manifest["digest"] == row["digest"]
+    assert run("bundles", "show").stdout.startswith("# ")
+    assert "there is no bundle 'moon'" in failed(run("bundles", "show", "moon"))
