@@ -152,7 +152,7 @@ class EventFlag(IntFlag):
 
 EVENT_COLUMNS: tuple[Column, ...] = (
     Column("period_d", "float64", "d", "period of the best event"),
-    Column("t0_btjd", "float64", "d", "mid-time of its first transit in the data, barycentric, TDB"),
+    Column("t0_btjd", "float64", "d", "mid-time of its first transit in the data, BJD(TDB) - 2457000, for Kepler and K2 too"),
     Column("duration_h", "float32", "h", "full duration of the transit"),
     Column("depth_ppm", "float32", "ppm", "mean depth of the transits"),
     Column("depth_err_ppm", "float32", "ppm", "one-sigma error of the depth, red noise included"),
@@ -170,7 +170,7 @@ EVENT_COLUMNS: tuple[Column, ...] = (
     Column("phase_coverage", "float32", None, "share of the orbital phases that were observed"),
     Column("scatter_ppm", "float32", "ppm", "robust scatter of the detrended flux per cadence"),
     Column("red_noise_ppm", "float32", "ppm", "robust scatter on the time scale of the duration"),
-    Column("n_good", "int32", None, "cadences that were searched"),
+    Column("n_good", "int32", None, "cadences that the search could use; 0 where there is no light curve"),
     Column("flags", "uint32", None, "bits of EventFlag; epoch_pile_up, which needs the whole sector, in candidates only"),
 )  # fmt: skip
 
@@ -195,8 +195,8 @@ DETECTION_COLUMNS: tuple[Column, ...] = (
     Column("dec", "float64", "deg", "declination, ICRS"),
     Column("tmag", "float32", "mag", "TESS (or Kepler) magnitude"),
     Column("radius", "float32", "solRad", "radius of the star"),
-    Column("camera", "uint8", None, "camera"),
-    Column("ccd", "uint8", None, "CCD"),
+    Column("camera", "uint8", None, "camera, 1 to 4; 0 where not known"),
+    Column("ccd", "uint8", None, "CCD, 1 to 4 (Kepler: output channel); 0 where not known"),
     Column("status", "str", None, "searched, or the ingest status that left nothing to search"),
     Column("reason", "str", None, "why nothing was searched; empty where it was"),
     *EVENT_COLUMNS,
@@ -210,6 +210,14 @@ CANDIDATE_COLUMNS: tuple[Column, ...] = (
     Column("score", "float32", None, "what the ranking sorts by, 0 to 1"),
     *DETECTION_COLUMNS,
 )
+
+
+UNKNOWN = (
+    "What is not known is NaN in columns of floats, null in `tic` and `class`, and 0 in `camera` and `ccd`. Of a star "
+    "that was not searched every number of its event is NaN, `n_transits` and `flags` are 0, and `status` and `reason` "
+    "say why."
+)
+"""How detections and candidates say that a value is missing."""
 
 
 def event_dtype() -> np.dtype:
@@ -252,6 +260,7 @@ def listing() -> str:
     ):
         lines += ["", f"## {title}", "", "| column | dtype | unit | meaning |", "|---|---|---|---|"]
         lines += [f"| `{c.name}` | {c.dtype} | {c.unit or ''} | {c.meaning} |" for c in columns]
+    lines += ["", UNKNOWN]
     lines += ["", "## Flags", "", "| bit | name |", "|---|---|"]
     lines += [f"| {flag.value} | {flag.name.lower()} |" for flag in EventFlag]
     lines += ["", "## Classes", "", ", ".join(CLASSES) + "."]

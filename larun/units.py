@@ -10,6 +10,8 @@ BTJD_OFFSET_D = 2457000.0
 BKJD_OFFSET_D = 2454833.0
 """BKJD = BJD(TDB) - 2454833 (Kepler Archive Manual, section 2.3)."""
 
+_BEFORE_BTJD_D = {"btjd": 0.0, "bkjd": BTJD_OFFSET_D - BKJD_OFFSET_D}
+
 HOURS_PER_DAY = 24.0
 SECONDS_PER_DAY = 86400.0
 MINUTES_PER_DAY = 1440.0
@@ -25,6 +27,24 @@ R_SUN_M = 6.957e8
 M_SUN_KG = 1.98841e30
 G_SI = 6.6743e-11
 R_EARTH_PER_R_SUN = 109.076
+
+
+def to_btjd(time_d, time_format: str):
+    """Time of a light curve as BTJD.
+
+    Parameters
+    ----------
+    time_d : float or ndarray
+        Barycentric time, days, TDB.
+    time_format : str
+        Its zero point: ``btjd`` or ``bkjd``.
+
+    Returns
+    -------
+    float or ndarray
+        The same time as BJD(TDB) - 2457000, days.
+    """
+    return time_d - _BEFORE_BTJD_D[time_format]
 
 
 def transit_duration_h(period_d, density_solar=1.0):

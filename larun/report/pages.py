@@ -20,6 +20,10 @@ from larun.search.pipeline import search_shard
 from larun.store.reading import find_target, read_rows
 from larun.store.tables import read_table
 from larun.survey.published import choose_published
+from larun.units import to_btjd
+
+_DIGITS = {"float32": ".5g", "float64": ".10g"}
+"""Digits that a value of each type is shown with."""
 
 
 def write_report(
@@ -86,18 +90,20 @@ def _write_candidate(
     number = int(row["target"].split()[1])
     shard, _ = read_rows(root, product, np.array([find_target(root, product, number)]))
     found = search_shard(shard, settings.search)
+    secondary_phase = row["secondary_phase"]
     curve = EventCurve(
-        time=shard.barycentric_time(0),
+        time=to_btjd(shard.barycentric_time(0), shard.time_format),
         relative=found.relative[0],
         detrended=found.detrended[0],
         period_d=row["period_d"],
         t0=row["t0_btjd"],
         duration_h=row["duration_h"],
         depth_ppm=row["depth_ppm"],
+        secondary_phase=secondary_phase if np.isfinite(secondary_phase) else 0.5,
     )
-    title = f"{row['target']}{', simulated' if row['simulated'] else ''}"
+    title = f"{row['target']}, {product}{', simulated' if row['simulated'] else ''}"
     name = _page_name(row["rank"])
-    root.write(f"{folder}/{name}.png", candidate_figure(curve, title, shard.time_format))
+    root.write(f"{folder}/{name}.png", candidate_figure(curve, title))
     total, position = place
     page = (
         _templates()
@@ -118,15 +124,19 @@ def _write_candidate(
 def _facts(row: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """Name, value, unit and meaning of every column that is not shown elsewhere on the page."""
     hidden = {"rank", "score", "class", "flags", "target", "status", "reason", *(f"p_{c}" for c in CLASSES)}
-    return [(c.name, _shown(row[c.name]), c.unit or "", c.meaning) for c in CANDIDATE_COLUMNS if c.name not in hidden]
+    return [
+        (c.name, _shown(row[c.name], c.dtype), c.unit or "", c.meaning)
+        for c in CANDIDATE_COLUMNS
+        if c.name not in hidden
+    ]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, dtype: str) -> str:
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.7g}" if isinstance(value, float) else str(value)
+    return f"{value:{_DIGITS[dtype]}}" if dtype in _DIGITS else str(value)
 
 
 def _page_name(rank: int) -> str:
@@ -135,8 +145,6 @@ def _page_name(rank: int) -> str:
 
 @cache
 def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("larun.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["shown"] = _shown
-    return environment

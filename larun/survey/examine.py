@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from larun import ledger
 from larun.archive import files
 from larun.config import Settings
-from larun.errors import LarunError, NotInStore, ProductCorrupt
+from larun.errors import LarunError, NotInStore, ProductError
 from larun.lightcurve import LightCurve, Shard, shard_of
 from larun.network.infer import Classifier
 from larun.objects import Root
@@ -40,27 +40,22 @@ def examine(name: str, settings: Settings, classifier: Classifier) -> list[dict[
     Returns
     -------
     list of dict
-        One plain JSON object per light curve: one for a file, one per sector for a star. `status` is
-        ``searched``, ``rejected`` (too little to search), ``corrupt``, ``unreadable`` or ``absent``;
-        `reason` says why nothing was searched. Never raises for a single input.
+        One plain JSON object per light curve: one for a file, one per sector for a star. `t0` is in
+        `time_format`, the light curve's own. `status` is ``searched``, ``rejected`` (too little to search),
+        ``unreadable`` (no light curve), or what became of the product: ``corrupt``, ``absent``, ``unreachable``;
+        `reason` says why nothing was searched. Nothing that is wrong with the input is raised.
     """
     try:
-        curves = _curves(name, settings)
-    except ProductCorrupt as error:
-        return [_silent(name, Status.CORRUPT, error)]
+        if (star := _star(name)) and not Path(name).exists():
+            return _of_store(*star, settings, classifier)
+        curve = files.read(name)
+    except ProductError as error:
+        return [_silent(name, error.status, str(error))]
     except NotInStore as error:
-        return [_silent(name, Status.ABSENT, error)]
+        return [_silent(name, Status.ABSENT, str(error))]
     except LarunError as error:
-        return [_silent(name, UNREADABLE, error)]
-    return [_answer(file, target, shard, settings, classifier) for file, target, shard in curves]
-
-
-def _curves(name: str, settings: Settings) -> list[tuple[str, str, Shard]]:
-    """File, target name and light curve of everything that `name` stands for."""
-    if not Path(name).exists() and (star := _star(name)):
-        return _stored(star, Root(settings.root, settings.storage_options))
-    curve = files.read(name)
-    return [(str(name), _target(curve), shard_of(curve))]
+        return [_silent(name, UNREADABLE, str(error))]
+    return [_answer(name, _target(curve), shard_of(curve), settings, classifier)]
 
 
 def _star(name: str) -> tuple[str, int] | None:
@@ -69,18 +64,22 @@ def _star(name: str) -> tuple[str, int] | None:
     return (match[1].upper(), int(match[2])) if match else None
 
 
-def _stored(star: tuple[str, int], root: Root) -> list[tuple[str, str, Shard]]:
-    catalogue, number = star
-    found = []
+def _of_store(catalogue: str, number: int, settings: Settings, classifier: Classifier) -> list[dict[str, Any]]:
+    """Answers of every sector that planned a star: its event, or what became of it at ingest."""
+    root, target = Root(settings.root, settings.storage_options), f"{catalogue} {number}"
+    answers = []
     for product in (p for p in products(root) if p.catalogue == catalogue):
-        with contextlib.suppress(NotInStore):
+        file = root.url_of(product.zarr)
+        try:
             shard, _ = read_rows(root, product, np.array([find_target(root, product, number)]))
-            found.append((root.url_of(product.zarr), f"{catalogue} {number}", shard))
-    if not found:
-        raise NotInStore(
-            f"{root.url} holds no light curve of {catalogue} {number}; ingest its sector first, or give a file"
-        )
-    return found
+        except NotInStore:
+            failed = (o for o in ledger.counts(root, product).failures if o.target_id == number)
+            answers += [_silent(file, o.status, o.reason) | {"target": target} for o in failed]
+        else:
+            answers.append(_answer(file, target, shard, settings, classifier))
+    if not answers:
+        raise NotInStore(f"{root.url} holds no light curve of {target}; ingest its sector first, or give a file")
+    return answers
 
 
 def _target(curve: LightCurve) -> str | None:
@@ -92,7 +91,7 @@ def _target(curve: LightCurve) -> str | None:
 def _answer(file: str, target: str | None, shard: Shard, settings: Settings, classifier: Classifier) -> dict[str, Any]:
     result = classify_shard(shard, settings, classifier)
     event = result.events[0]
-    answer = _blank(file) | {"target": target, "n_cadences": len(shard.time), "time_format": shard.time_format}
+    answer = _blank(file) | {"target": target, "n_cadences": _delivered(shard), "time_format": shard.time_format}
     if not result.searched[0]:
         return answer | {"status": Status.REJECTED, "reason": result.reason[0]}
     return answer | {
@@ -110,8 +109,14 @@ def _answer(file: str, target: str | None, shard: Shard, settings: Settings, cla
     }
 
 
-def _silent(file: str, status: str, error: LarunError) -> dict[str, Any]:
-    return _blank(file) | {"status": status, "reason": str(error)}
+def _delivered(shard: Shard) -> int:
+    """Cadences of a shard of one star that its product holds with a time; the store's grid has more."""
+    timed = np.isfinite(shard.time_correction[0])
+    return int(np.count_nonzero((shard.quality[0] != -1) & (timed | ~timed.any())))
+
+
+def _silent(file: str, status: str, reason: str) -> dict[str, Any]:
+    return _blank(file) | {"status": status, "reason": reason}
 
 
 def _blank(file: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +29,10 @@ from larun.store.publish import publish
 from larun.store.reading import products, read_shard
 from larun.store.tables import read_table, write_table
 from larun.survey.classify import classify_shard
+from larun.units import to_btjd
 
-log = logging.getLogger(__name__)
+_SAME_RESULT = {"bundle": "", "shards_per_task": 1}
+"""Sweep settings that do not change a row: the bundle's own digest stands for its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def start_sweep(root: Root, product: Product, settings: Settings) -> SweepRun:
         )
     bundle = load_bundle(settings.sweep.bundle, root)
     records_digest = _records_digest(root, plan)
-    config_digest = digest(settings.search, settings.vet, settings.sweep)
+    config_digest = digest(settings.search, settings.vet, settings.sweep.model_copy(update=_SAME_RESULT))
     parts = (plan.digest, records_digest, bundle.digest, config_digest, larun.__version__)
     run = SweepRun(
         product=product,
@@ -197,6 +198,7 @@ def detect(work: SweepWork, plan: Plan, index: int, classifier: Classifier) -> d
         "radius": [star.radius for star in shard.stars],
         **stars,
         **result.columns(),
+        "t0_btjd": to_btjd(result.events["t0_btjd"], shard.time_format),
         **{name: [value] * n for name, value in constant.items()},
     }
 
