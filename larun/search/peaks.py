@@ -76,7 +76,7 @@ def top_peaks(efficiency: np.ndarray, frequency: np.ndarray, baseline_d: float, 
     frequency : (period,) float64
         1/d.
     baseline_d : float
-        First to last cadence, days; peaks nearer than its inverse are one peak.
+        First to last cadence, days; peaks nearer than half its inverse are one peak.
     count : int
         Most peaks to return.
 
@@ -94,8 +94,7 @@ def top_peaks(efficiency: np.ndarray, frequency: np.ndarray, baseline_d: float, 
         found.append(peak)
         for up, down in HARMONICS:
             centre = frequency[peak] * up / down
-            # Frequencies decrease; the width of a peak grows with the order of the harmonic.
-            first = np.searchsorted(-frequency, -(centre + 1.5 * up / baseline_d))
-            last = np.searchsorted(-frequency, -(centre - 1.5 * up / baseline_d), side="right")
+            first = np.searchsorted(-frequency, -(centre + 0.5 / baseline_d))
+            last = np.searchsorted(-frequency, -(centre - 0.5 / baseline_d), side="right")
             left[first:last] = 0
     return np.array(found, np.int64)

@@ -42,7 +42,7 @@ MIN_TRANSITS = 2
 SINGLE_EVENT = 0.9
 """A transit with a larger share of the dimming counts as a single one."""
 
-SHAPE_BINS = 40
+SHAPE_BINS = 80
 """Bins of the folded transit, three durations long, for the trapezoid."""
 
 LONG_GAP = 0.5

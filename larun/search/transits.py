@@ -181,16 +181,15 @@ def transit_noise(time, table, cell, sums, period, t0, duration):
 
 @njit(cache=True, nogil=True)
 def gap_touches(time, table, cell, middles, reach, gap):
-    """Whether within `reach` of each mid-time data are missing for longer than `gap`; ends of the data count."""
+    """Whether a gap of the data longer than `gap` comes within `reach` of each mid-time; ends of the data count."""
     touches = np.zeros(len(middles), np.bool_)
     for k in range(len(middles)):
-        previous = middles[k] - reach
-        low = first_after(time, table, cell, previous)
-        high = first_after(time, table, cell, middles[k] + reach)
+        start, stop = middles[k] - reach, middles[k] + reach
+        touches[k] = start + gap < time[0] or stop - gap > time[-1]
+        low = max(first_after(time, table, cell, start), 1)
+        high = min(first_after(time, table, cell, stop) + 1, len(time))
         for i in range(low, high):
-            touches[k] |= time[i] - previous > gap
-            previous = time[i]
-        touches[k] |= middles[k] + reach - previous > gap
+            touches[k] |= time[i] - time[i - 1] > gap
     return touches
 
 

@@ -1,0 +1,210 @@
+"""Detrending and period search beside wotan and astropy, on the same light curves, in one run on one core.
+
+Times are CPU seconds of this process per light curve, medians over repetitions, compilation excluded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+import warnings
+from importlib.metadata import version
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import wotan
+from astropy.timeseries import BoxLeastSquares
+
+from larun.config import SearchSettings
+from larun.lightcurve import Shard, Star
+from larun.search.box import bin_series, spectra
+from larun.search.detrend import detrend
+from larun.search.grid import Grid, make_grid
+from larun.search.pipeline import search_shard
+from larun.search.prepare import robust_sigma
+
+SETTINGS = SearchSettings()
+SCATTER = 1e-3
+
+
+def light_curves(n_stars: int, cadence_s: float, seed: int) -> tuple[Shard, np.ndarray]:
+    """27.4 d with rotation, a gap and box transits; and period, epoch, duration (days) and depth of each."""
+    rng = np.random.default_rng(seed)
+    t = 1325.0 + np.arange(0, 27.4, cadence_s / 86400)
+    truth = np.empty((n_stars, 4))
+    flux = np.empty((n_stars, len(t)), np.float32)
+    noise = SCATTER * np.sqrt(120 / cadence_s)
+    for star in range(n_stars):
+        period = np.exp(rng.uniform(np.log(0.8), np.log(12)))
+        duration = 2.2 / 24 * np.cbrt(period / 3)
+        t0 = t[0] + rng.uniform(0, period)
+        in_transit = 27.4 * 0.94 / period * duration * 86400 / cadence_s
+        depth = rng.uniform(6, 14) * noise / np.sqrt(in_transit)
+        truth[star] = period, t0, duration, depth
+        phase = (t - t0) / period
+        rotation = 10 ** rng.uniform(-4, -2.5) * np.sin(2 * np.pi * (t / rng.uniform(5, 20) + rng.random()))
+        flux[star] = 1 + rotation + rng.normal(0, noise, len(t))
+        flux[star, np.abs(phase - np.rint(phase)) * period < duration / 2] -= depth
+    flux[:, (t > 1338) & (t < 1339)] = np.nan
+    flux[rng.random(flux.shape) < 1e-3] = np.nan
+    missing = np.full(flux.shape, np.nan, np.float32)
+    shard = Shard(
+        (Star(),) * n_stars, t, np.arange(len(t), dtype=np.int32), np.zeros_like(flux), 1000 * flux, missing, missing,
+        missing, missing, np.zeros(flux.shape, np.int32), "tess", 1, cadence_s,
+    )  # fmt: skip
+    return shard, truth
+
+
+def cpu(function, repetitions: int = 3):
+    """Median CPU seconds of a call, and its last result."""
+    spent = []
+    for _ in range(repetitions):
+        start = time.process_time()
+        result = function()
+        spent.append(time.process_time() - start)
+    return float(np.median(spent)), result
+
+
+def grid_of(count: int, baseline_d: float, n_durations: int = 8) -> Grid:
+    """Grid of a given number of periods, frequencies evenly spaced in their cube root, and 8 fixed durations."""
+    frequency = np.linspace(np.cbrt(1 / 0.5), np.cbrt(2 / baseline_d), count) ** 3
+    duration_d = 0.05 * 1.25 ** np.arange(n_durations)
+    n_bins = np.ceil(1 / frequency / duration_d[0] * 5).astype(np.int32)
+    width = np.rint(duration_d[None, :] * frequency[:, None] * n_bins[:, None]).astype(np.int32)
+    return Grid(frequency, n_bins, width, np.maximum(width // 5, 1).astype(np.int32), 0.0, baseline_d)
+
+
+def wotan_flat(t: np.ndarray, flux: np.ndarray) -> np.ndarray:
+    """wotan's biweight with the window of our settings."""
+    return wotan.flatten(t, flux, method="biweight", window_length=SETTINGS.window_d, break_tolerance=0.5)
+
+
+def astropy_search(t, flux, frequency, durations):
+    """astropy's fast box least squares with oversampling 5."""
+    good = np.isfinite(flux)
+    search = BoxLeastSquares(t[good], flux[good])
+    return search.power(1 / frequency, durations, objective="snr", method="fast", oversample=5)
+
+
+def compare_detrending(shard: Shard, truth: np.ndarray, n_peer: int) -> dict:
+    """Seconds per star, scatter left and share of the injected depth kept."""
+    relative = shard.flux / np.nanmedian(shard.flux, axis=1, keepdims=True)
+    ours_s, ours = cpu(lambda: detrend(relative, shard.time, SETTINGS.window_d))
+    wotan_flat(shard.time, relative[0])
+    peer_s, peer = cpu(lambda: [wotan_flat(shard.time, row) for row in relative[:n_peer]], 1)
+
+    def quality(flat):
+        scatter, kept = [], []
+        for row, (period, t0, duration, depth) in zip(flat, truth, strict=False):
+            phase = (shard.time - t0) / period
+            distance = np.abs(phase - np.rint(phase)) * period
+            scatter.append(robust_sigma(row) * 1e6)
+            around = (distance > duration) & (distance < 3 * duration)
+            kept.append((np.nanmean(row[around]) - np.nanmean(row[distance < duration / 2])) / depth)
+        return {"scatter_ppm": float(np.median(scatter)), "depth_kept": float(np.median(kept))}
+
+    return {
+        "larun_ms": 1e3 * ours_s / len(shard),
+        "wotan_biweight_ms": 1e3 * peer_s / n_peer,
+        "ratio": (peer_s / n_peer) / (ours_s / len(shard)),
+        "larun": quality(ours[:n_peer]),
+        "wotan": quality(peer),
+    }
+
+
+def compare_box_search(shard: Shard, n_peer: int, n_periods: int) -> dict:
+    """Same cadences, same periods, same 8 durations, phase bins of a fifth of the shortest."""
+    t = shard.time - shard.time[0]
+    flux = (shard.flux / np.nanmedian(shard.flux, axis=1, keepdims=True)).astype(np.float32)
+    grid = grid_of(n_periods, t[-1])
+    durations = 0.05 * 1.25 ** np.arange(8)
+    _, mean, weight = bin_series(flux, t, 0.0)
+    sigma = np.full(len(shard), SCATTER)
+    spectra(t, mean[:1], weight[:1], sigma[:1], grid)
+    ours_s, ours = cpu(lambda: spectra(t, mean, weight, sigma, grid))
+    peer_s, peer = cpu(lambda: [astropy_search(t, row, grid.frequency, durations) for row in flux[:n_peer]], 1)
+    same = [
+        np.corrcoef(ours[i] * SCATTER, np.nan_to_num(np.asarray(result.depth_snr)))[0, 1]
+        for i, result in enumerate(peer)
+    ]
+    return {
+        "cadences": len(t),
+        "periods": n_periods,
+        "durations": 8,
+        "larun_ms": 1e3 * ours_s / len(shard),
+        "astropy_bls_ms": 1e3 * peer_s / n_peer,
+        "ratio": (peer_s / n_peer) / (ours_s / len(shard)),
+        "correlation_of_spectra": float(np.median(same)),
+    }
+
+
+def found_share(periods, truth) -> float:
+    return float(np.mean(np.abs(np.asarray(periods) / truth[: len(periods), 0] - 1) < 5e-3))
+
+
+def compare_whole_path(shard: Shard, truth: np.ndarray, n_peer: int) -> dict:
+    """Flux to best event, against wotan, 10-min bins and astropy on the periods of our own grid."""
+    search_shard(shard.take([0]), SETTINGS)
+    ours_s, ours = cpu(lambda: search_shard(shard, SETTINGS))
+    grid = make_grid(shard.time, shard.cadence_s / 86400, SETTINGS)
+    durations = np.geomspace(SETTINGS.min_duration_h, 0.9 * 0.5 * 24 * 0.5, 8) / 24
+
+    def peer():
+        periods = []
+        for row in shard.flux[:n_peer]:
+            flat = wotan_flat(shard.time, row / np.nanmedian(row))
+            t, mean, weight = bin_series(flat[None].astype(np.float32), shard.time, grid.bin_d)
+            binned = np.where(weight[0] > 0, mean[0], np.nan)
+            result = astropy_search(t, binned, grid.frequency, durations)
+            periods.append(result.period[np.nanargmax(result.power)])
+        return periods
+
+    peer_s, periods = cpu(peer, 1)
+    return {
+        "cadences": len(shard.time),
+        "periods": len(grid.frequency),
+        "larun_ms": 1e3 * ours_s / len(shard),
+        "wotan_and_astropy_ms": 1e3 * peer_s / n_peer,
+        "ratio": (peer_s / n_peer) / (ours_s / len(shard)),
+        "larun_recovered": found_share(ours.events["period_d"], truth),
+        "larun_recovered_of_peers_stars": found_share(ours.events["period_d"][:n_peer], truth),
+        "wotan_and_astropy_recovered": found_share(periods, truth),
+    }
+
+
+def machine() -> dict:
+    """What the run was made on."""
+    model = platform.processor()
+    if sys.platform == "linux":
+        with open("/proc/cpuinfo") as file:  # noqa: PTH123
+            model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), model)
+    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version()}
+
+
+def main() -> None:
+    """Run the comparison and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    parser.add_argument("--stars", type=int, default=128, help="stars of a shard")
+    parser.add_argument("--peer-stars", type=int, default=12, help="stars that the slower peers are given")
+    parser.add_argument("--periods", type=int, default=10_000, help="trial periods of the bare box search")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    result = {"machine": machine(), "stars": options.stars, "peer_stars": options.peer_stars}
+    result["versions"] = {name: version(name) for name in ("larun", "numpy", "numba", "astropy", "wotan")}
+    two, two_truth = light_curves(options.stars, 120.0, 1)
+    ten, ten_truth = light_curves(options.stars, 600.0, 2)
+    result["detrend_120s"] = compare_detrending(two, two_truth, options.peer_stars)
+    result["box_600s"] = compare_box_search(ten, options.peer_stars, options.periods)
+    result["whole_120s"] = compare_whole_path(two, two_truth, options.peer_stars)
+    result["whole_600s"] = compare_whole_path(ten, ten_truth, options.peer_stars)
+    print(json.dumps(result) if options.json else json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from larun.search.detrend import biweight_line, detrend, trend
+
+DAY = 48
+
+
+def test_straight_lines_and_slow_waves_are_removed():
+    time = np.arange(27 * DAY) / DAY
+    flux = np.stack([1 + 0.01 * time, 1 + 0.005 * np.sin(2 * np.pi * time / 12)]).astype(np.float32)
+    flat = detrend(flux, time, 1.0)
+    assert np.abs(flat[0] - 1).max() < 2e-6
+    assert np.abs(flat[1] - 1).max() < 2e-4
+
+
+def test_a_deep_transit_keeps_its_depth_in_the_middle_and_at_the_edge():
+    rng = np.random.default_rng(1)
+    time = np.arange(10 * DAY) / DAY
+    flux = 1 + 0.002 * time + rng.normal(0, 2e-4, len(time))
+    inside = (np.abs(time - 5.0) < 0.1) | (np.abs(time - 0.2) < 0.1)
+    flux[inside] -= 0.01
+    flat = detrend(flux[None].astype(np.float32), time, 1.0)[0]
+    for centre in (5.0, 0.2):
+        depth = 1 - flat[np.abs(time - centre) < 0.1].mean()
+        assert depth == pytest.approx(0.01, rel=0.03)
+
+
+def test_windows_do_not_cross_gaps():
+    time = np.r_[np.arange(0, 5, 1 / DAY), np.arange(7, 12, 1 / DAY)]
+    flux = np.where(time < 6, 1.0, 3.0)
+    assert np.abs(detrend(flux[None].astype(np.float32), time, 2.0) - 1).max() < 1e-6
+
+
+def test_a_gap_of_missing_fluxes_is_a_gap():
+    time = np.arange(12 * DAY) / DAY
+    flux = np.where(time < 6, 1.0, 3.0)
+    flux[(time > 5) & (time < 7)] = np.nan
+    flat = detrend(flux[None].astype(np.float32), time, 2.0)[0]
+    assert np.isnan(flat[(time > 5) & (time < 7)]).all()
+    assert np.nanmax(np.abs(flat - 1)) < 1e-6
+
+
+def test_agrees_with_wotan_on_noise_and_rotation():
+    wotan = pytest.importorskip("wotan")
+    rng = np.random.default_rng(2)
+    time = np.arange(0, 27, 1 / DAY)
+    flux = 1 + 0.004 * np.sin(2 * np.pi * time / 9) + rng.normal(0, 5e-4, len(time))
+    ours = trend(flux[None].astype(np.float32), time, 1.0)[0]
+    _, theirs = wotan.flatten(time, flux, method="biweight", window_length=1.0, return_trend=True)
+    inner = (time > 0.6) & (time < 26.4)
+    # Both estimates scatter by about sigma / sqrt(48 points of a window).
+    assert np.nanstd((ours - theirs)[inner]) < 5e-4 / np.sqrt(48)
+
+
+def test_flux_around_zero_leaves_nothing():
+    time = np.arange(5 * DAY) / DAY
+    flux = -1 + 0.1 * np.random.default_rng(0).normal(size=len(time))
+    assert np.isnan(detrend(flux[None].astype(np.float32), time, 1.0)).all()
+
+
+@pytest.mark.parametrize("function", [biweight_line, biweight_line.py_func])
+def test_biweight_line_ignores_outliers(function):
+    u = np.linspace(-0.5, 0.5, 41).astype(np.float32)
+    y = (2 + 3 * u + 0.01 * np.cos(40 * u)).astype(np.float32)
+    y[[3, 20, 30]] += 50
+    work = np.empty_like(u)
+    assert function(u, y, work, 41, True) == pytest.approx(2, abs=0.01)
+    assert np.isnan(function(u, y, work, 2, True))
+    assert function(u, np.full_like(u, 4), work, 41, True) == 4
+
+
+def test_no_cadences():
+    assert trend(np.empty((2, 0), np.float32), np.empty(0), 1.0).shape == (2, 0)

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from larun.config import SearchSettings
+from larun.search.prepare import CLIP_SIGMA, bad_bits, clip, relative_flux
+
+SETTINGS = SearchSettings()
+
+
+def test_relative_flux_has_median_one_and_hides_bad_cadences(make_shard):
+    rng = np.random.default_rng(0)
+    flux = rng.normal(5000, 10, (2, 301))
+    flux[0, 5] = np.nan
+    quality = np.zeros(flux.shape, np.int32)
+    quality[0, 7] = 128  # manual exclude, a bad bit of TESS
+    quality[0, 8] = 1 << 18  # no bad bit
+    quality[1, 9] = -1  # not delivered
+    relative, reasons = relative_flux(make_shard(flux, quality=quality), SETTINGS)
+    assert reasons == ("", "")
+    assert np.flatnonzero(np.isnan(relative[0])).tolist() == [5, 7]
+    assert np.flatnonzero(np.isnan(relative[1])).tolist() == [9]
+    assert np.nanmedian(relative[1]) == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(
+        relative[0, 10:], flux[0, 10:] / np.nanmedian(flux[0, ~np.isin(range(301), [7])]), rtol=1e-4
+    )
+
+
+def test_bits_of_the_mission_or_of_the_settings():
+    assert bad_bits("tess", SETTINGS) == 17087
+    assert bad_bits("", SETTINGS) == 0
+    assert bad_bits("kepler", SearchSettings(quality_mask=3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("flux", "words"),
+    [
+        (np.full(300, np.nan), "no good cadence"),
+        (np.r_[np.arange(50.0), np.full(250, np.nan)], "50 good cadences"),
+        (np.full(300, 7.0), "constant flux 7"),
+        (np.linspace(-3, -1, 300), "is not positive"),
+        (np.r_[np.full(150, 0.0), np.full(149, 1.0), -1.0], "median flux 0"),
+    ],
+)
+def test_says_why_a_star_cannot_be_searched(make_shard, flux, words):
+    relative, (reason,) = relative_flux(make_shard(flux), SETTINGS)
+    assert words in reason
+    assert relative.shape == (1, 300)
+
+
+def test_clips_flares_and_never_dips():
+    rng = np.random.default_rng(3)
+    flux = (1 + rng.normal(0, 1e-3, (1, 2000))).astype(np.float32)
+    flux[0, 100] = 1.05
+    flux[0, 200:203] = 0.9
+    flux[0, 300] = 0.9
+    kept = flux.copy()
+    sigma = clip(kept, isolated_dips=False)
+    assert sigma[0] == pytest.approx(1e-3, rel=0.1)
+    assert np.isnan(kept[0, 100])
+    assert np.isfinite(kept[0, 200:203]).all()
+    assert np.isfinite(kept[0, 300])
+    assert (flux[0, np.isnan(kept[0])] > 1 + 0.9 * CLIP_SIGMA * 1e-3).all()
+    clip(flux, isolated_dips=True)
+    assert np.isfinite(flux[0, 200:203]).all()
+    assert np.isnan(flux[0, 300])

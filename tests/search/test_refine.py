@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+
+from larun.config import SearchSettings
+from larun.search.refine import Box, depths, measure, refine, series
+from larun.search.transits import fold, gap_touches, trapezoid
+
+SETTINGS = SearchSettings()
+CADENCE_D = 10 / 1440
+
+
+def light_curve(period, t0, duration, depth, *, noise=5e-4, days=27.0, seed=0):
+    rng = np.random.default_rng(seed)
+    time = 1000 + np.arange(0, days, CADENCE_D)
+    phase = (time - t0) / period
+    inside = np.abs(phase - np.rint(phase)) * period < duration / 2
+    flux = 1 + rng.normal(0, noise, len(time))
+    flux[inside] -= depth if np.ndim(depth) == 0 else np.where(np.rint(phase[inside]) % 2, depth[1], depth[0])
+    return time, flux.astype(np.float32)
+
+
+def found(time, flux, start, noise=5e-4):
+    data = series(time, flux, noise, CADENCE_D)
+    best = refine(data, [Box(*start, 0.0, 9.0)], SETTINGS)
+    return measure(data, best, len(time))
+
+
+def test_refines_a_rough_start():
+    time, flux = light_curve(3.21, 1001.5, 0.12, 2e-3)
+    event = found(time, flux, (3.2, 1001.52, 0.09))
+    assert event["period_d"] == pytest.approx(3.21, rel=5e-4)
+    assert event["t0_btjd"] == pytest.approx(1001.5, abs=0.01)
+    assert event["duration_h"] == pytest.approx(0.12 * 24, rel=0.13)
+    assert event["depth_ppm"] == pytest.approx(2000, rel=0.05)
+    # White noise: sigma / sqrt(cadences in transit), 8 transits of 17 cadences.
+    assert event["depth_err_ppm"] == pytest.approx(500 / np.sqrt(8 * 17), rel=0.3)
+    assert event["snr"] == pytest.approx(event["depth_ppm"] / event["depth_err_ppm"], rel=1e-5)
+    assert event["n_transits"] == 8
+    assert event["odd_even_sigma"] < 3
+    assert event["secondary_snr"] < 4.5
+    assert event["shape"] >= 0.7
+    assert event["single_event_fraction"] == pytest.approx(1 / 8, rel=0.3)
+    assert event["gap_fraction"] == 0
+    assert event["phase_coverage"] == 1
+    assert event["scatter_ppm"] == pytest.approx(500, rel=0.05)
+    assert event["sinusoid_ratio"] < 0.2
+    assert event["sde"] == 9
+
+
+@pytest.mark.parametrize("ratio", [1 / 3, 0.5, 2, 3, 1.5, 2 / 3])
+def test_harmonics_give_way_to_the_true_period(ratio):
+    time, flux = light_curve(4.0, 1001.0, 0.15, 3e-3)
+    event = found(time, flux, (4.0 * ratio, 1001.0, 0.15))
+    assert event["period_d"] == pytest.approx(4.0, rel=1e-3)
+    assert event["n_transits"] == 7
+
+
+def test_alternating_depths_double_the_period_and_show_a_secondary():
+    time, flux = light_curve(1.5, 1000.4, 0.1, (8e-3, 5e-3))
+    event = found(time, flux, (1.5, 1000.4, 0.1))
+    assert event["period_d"] == pytest.approx(3.0, rel=1e-3)
+    assert event["depth_ppm"] == pytest.approx(8000, rel=0.05)
+    assert event["secondary_depth_ppm"] == pytest.approx(5000, rel=0.15)
+    assert event["secondary_snr"] > 20
+    assert event["secondary_phase"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_odd_even_difference_in_sigmas():
+    time, flux = light_curve(3.0, 1001.0, 0.1, (2e-3, 1.5e-3), seed=3)
+    result = depths(series(time, flux, 5e-4, CADENCE_D), 3.0, 1001.0, 0.1)
+    expected = 5e-4 / (5e-4 * np.sqrt(1 / (5 * 14.4) + 1 / (4 * 14.4)))
+    assert result.odd_even == pytest.approx(expected, rel=0.35)
+
+
+def test_red_noise_widens_the_error_of_the_depth():
+    rng = np.random.default_rng(5)
+    time, flux = light_curve(3.0, 1001.0, 0.1, 2e-3)
+    slow = np.interp(time, np.arange(1000, 1028, 0.1), rng.normal(0, 5e-4, 280)).astype(np.float32)
+    white = depths(series(time, flux, 5e-4, CADENCE_D), 3.0, 1001.0, 0.1)
+    red = depths(series(time, flux + slow, 5e-4, CADENCE_D), 3.0, 1001.0, 0.1)
+    assert white.noise == pytest.approx(1 / np.sqrt(14.4), rel=0.25)
+    assert red.error > 2 * white.error
+
+
+def test_one_transit_is_one_event():
+    time, flux = light_curve(100.0, 1013.0, 0.2, 3e-3)
+    event = found(time, flux, (9.0, 1013.0, 0.2))
+    assert event["single_event_fraction"] > 0.8
+
+
+def test_a_sinusoid_looks_like_one():
+    time = 1000 + np.arange(0, 27, CADENCE_D)
+    flux = (1 + 3e-3 * np.sin(2 * np.pi * time / 0.8)).astype(np.float32)
+    flux += np.random.default_rng(0).normal(0, 2e-4, len(time)).astype(np.float32)
+    assert found(time, flux, (0.8, 1000.6, 0.11), noise=2e-3)["sinusoid_ratio"] > 1
+
+
+def test_transits_beside_gaps_are_counted():
+    time, flux = light_curve(3.0, 1001.0, 0.1, 3e-3)
+    keep = np.abs((time - 1001.15 + 3) % 6 - 3) > 0.08
+    event = found(time[keep], flux[keep], (3.0, 1001.0, 0.1))
+    assert event["gap_fraction"] == pytest.approx(5 / 9)
+
+
+def test_nothing_that_dims_gives_nothing():
+    time, flux = light_curve(3.0, 1001.0, 0.1, 0.0)
+    inside = np.abs((time - 1001.0 + 1.5) % 3 - 1.5) < 0.05
+    flux[inside] += 0.01
+    data = series(time, flux, 5e-4, CADENCE_D)
+    assert refine(data, [], SETTINGS) is None
+
+
+@pytest.mark.parametrize(
+    ("time", "flux", "sigma"),
+    [
+        (np.array([1.0]), np.array([1.0], np.float32), 1.0),
+        (np.arange(5.0), np.ones(5, np.float32), 0.0),
+        (np.arange(5.0), np.full(5, np.nan, np.float32), np.nan),
+    ],
+)
+def test_no_series_without_scatter(time, flux, sigma):
+    assert series(time, flux, sigma, 1.0) is None
+
+
+@pytest.mark.parametrize(("flat", "expected"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])
+@pytest.mark.parametrize("function", [trapezoid, trapezoid.py_func])
+def test_trapezoid_finds_shape_and_length(flat, expected, function):
+    offset = np.linspace(-0.15, 0.15, 61)
+    x = np.abs(offset) / 0.06
+    model = np.where(x >= 1, 0.0, np.where(x <= flat, 1.0, (1 - x) / max(1 - flat, 1e-9)))
+    total, share = function(offset, 1 - 0.01 * model, np.ones(61), 0.12)
+    assert total == pytest.approx(0.12, rel=0.07)
+    assert share == pytest.approx(expected, abs=0.11)
+
+
+def test_fold_sums_and_counts():
+    time = np.arange(0, 10, 0.1) + 0.05
+    total, count = fold.py_func(time, np.ones(100), 2.0, 0.0, 4)
+    assert count.tolist() == [25] * 4
+    np.testing.assert_array_equal(total, fold(time, np.ones(100), 2.0, 0.0, 4)[0])
+
+
+def test_ends_of_the_data_are_gaps():
+    time = np.arange(0, 10, 0.01)
+    table = np.searchsorted(time, np.arange(0, 10.02, 0.01)).astype(np.int32)
+    assert gap_touches(time, table, 0.01, np.array([0.02, 5.0, 9.97]), 0.1, 0.05).tolist() == [True, False, True]
