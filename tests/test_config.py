@@ -96,10 +96,10 @@ def test_wrong_access_options_are_refused_and_not_shown(monkeypatch):
 
 
 def test_lists_in_the_environment_are_json(monkeypatch):
-    monkeypatch.setenv("LARUN_TRAIN__EXCLUDE", '["TIC 1", "TIC 2"]')
-    assert load().train.exclude == ("TIC 1", "TIC 2")
-    monkeypatch.setenv("LARUN_TRAIN__EXCLUDE", "[TIC 1")
-    with pytest.raises(ConfigurationError, match="LARUN_TRAIN__EXCLUDE should be JSON"):
+    monkeypatch.setenv("LARUN_TRAIN__HOLD_OUT", '["TIC 1", "TIC 2"]')
+    assert load().train.hold_out == ("TIC 1", "TIC 2")
+    monkeypatch.setenv("LARUN_TRAIN__HOLD_OUT", "[TIC 1")
+    with pytest.raises(ConfigurationError, match="LARUN_TRAIN__HOLD_OUT should be JSON"):
         load()
 
 

@@ -145,7 +145,7 @@ def _write_array(root: Root, plan: Plan, name: str, metadata: dict[str, Any], ro
         # A shard of nothing but fill values is no object in Zarr.
         root.delete(path)
     back = np.ascontiguousarray(_memory_array(metadata, stored)[rows])
-    if back.tobytes() != np.ascontiguousarray(values).tobytes():
+    if not np.array_equal(back.view(np.uint8), np.ascontiguousarray(values).view(np.uint8)):
         raise StoreError(f"{root.url_of(path)} does not decode to what was encoded; Zarr or its codec is broken")
     return hashlib.sha256(np.ascontiguousarray(back, back.dtype.newbyteorder("<"))).hexdigest()
 
