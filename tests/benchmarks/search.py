@@ -26,7 +26,7 @@ from larun.search.box import bin_series, spectra
 from larun.search.detrend import detrend
 from larun.search.grid import Grid, make_grid
 from larun.search.pipeline import search_shard
-from larun.search.prepare import robust_sigma
+from larun.units import MAD_TO_SIGMA
 
 SETTINGS = SearchSettings()
 SCATTER = 1e-3
@@ -103,7 +103,7 @@ def compare_detrending(shard: Shard, truth: np.ndarray, n_peer: int) -> dict:
         for row, (period, t0, duration, depth) in zip(flat, truth, strict=False):
             phase = (shard.time - t0) / period
             distance = np.abs(phase - np.rint(phase)) * period
-            scatter.append(robust_sigma(row) * 1e6)
+            scatter.append(MAD_TO_SIGMA * np.nanmedian(np.abs(row - np.nanmedian(row))) * 1e6)
             around = (distance > duration) & (distance < 3 * duration)
             kept.append((np.nanmean(row[around]) - np.nanmean(row[distance < duration / 2])) / depth)
         return {"scatter_ppm": float(np.median(scatter)), "depth_kept": float(np.median(kept))}
