@@ -132,7 +132,9 @@ class TrainSettings(Section):
     data: str = Field("simulated", description="labelled light curves: a folder with lc_bank.npz, or `simulated`")
     stars: int = Field(600, ge=12, description="stars of the simulated training sector")
     injections: int = Field(2000, ge=0, description="shapes injected into quiet light curves")
-    exclude: tuple[str, ...] = Field((), description="stars left out entirely, such as `TIC 261136679`")
+    hold_out: tuple[str, ...] = Field(
+        (), description="stars that are only scored, never trained on, such as `TIC 261136679`"
+    )
     epochs: int = Field(40, ge=0, description="passes over the training views; 0 only prepares them")
     batch_size: int = Field(64, ge=1, description="views per step")
     learning_rate: float = Field(2e-3, gt=0, description="peak of the cosine schedule")

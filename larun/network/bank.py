@@ -106,15 +106,13 @@ def star_name(text: str) -> str:
     return text.strip()
 
 
-def read_bank(folder: str | Path, exclude: tuple[str, ...] = ()) -> list[Curve]:
+def read_bank(folder: str | Path) -> list[Curve]:
     """Read the labelled curves of a folder, cut into pieces of one sector's length.
 
     Parameters
     ----------
     folder : path
         Holds ``lc_bank.npz`` and ``lc_bank.csv``.
-    exclude : tuple of str
-        Stars to leave out, as `star_name` writes them.
 
     Returns
     -------
@@ -133,8 +131,6 @@ def read_bank(folder: str | Path, exclude: tuple[str, ...] = ()) -> list[Curve]:
         if row["label"] not in CLASSES:
             raise InputError(f"lc_bank.csv has the label {row['label']!r}; known are {', '.join(CLASSES)}")
         star = star_name(row["target"])
-        if star in exclude:
-            continue
         curve = _curve(arrays, "flux", int(row["bank_index"]))
         known = replace(
             curve, star=star, label=CLASSES.index(row["label"]), origin=row["source"], ephemerides=_ephemerides(row)
@@ -143,7 +139,7 @@ def read_bank(folder: str | Path, exclude: tuple[str, ...] = ()) -> list[Curve]:
     return curves
 
 
-def read_hosts(folder: str | Path, exclude: tuple[str, ...] = ()) -> list[Curve]:
+def read_hosts(folder: str | Path) -> list[Curve]:
     """Read the quiet unlabelled curves of a folder; none where it has no such files."""
     table = Path(folder) / "ffi_injection_hosts.csv"
     if not table.is_file():
@@ -152,8 +148,7 @@ def read_hosts(folder: str | Path, exclude: tuple[str, ...] = ()) -> list[Curve]
     curves = []
     for index, row in enumerate(_rows(table, ("gaia_dr3",))):
         star = f"Gaia DR3 {row['gaia_dr3']}"
-        if star not in exclude:
-            curves += segments(replace(_curve(arrays, "nflux", index), star=star, origin="ffi_injection_hosts"))
+        curves += segments(replace(_curve(arrays, "nflux", index), star=star, origin="ffi_injection_hosts"))
     return curves
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from larun.network.labelled import TEST, TRAIN, VALIDATION
 from larun.schema import CLASSES
 
 _SOURCES = {
@@ -38,7 +39,7 @@ def model_card(manifest: dict[str, Any]) -> str:
         "",
         *_overview(manifest["metrics"]),
     ]
-    for source in manifest["metrics"]:
+    for source in sorted(manifest["metrics"]):
         lines += ["", f"### {source.capitalize()}: {_SOURCES.get(source, 'all sources together')}", ""]
         lines += _classes(manifest["metrics"][source])
         lines += ["", "Rows true, columns predicted:", "", *_confusion(manifest["metrics"][source]["confusion"])]
@@ -48,6 +49,7 @@ def model_card(manifest: dict[str, Any]) -> str:
 
 def _training(manifest: dict[str, Any]) -> list[str]:
     t, data = manifest["training"], manifest["data"]
+    stars = ", ".join(f"{data['stars'][side]} {side}" for side in (TRAIN, VALIDATION, TEST))
     lines = [
         (
             f"{t['epochs_run']} of {t['epochs']} epochs, the weights of epoch {t['best_epoch']} (least validation "
@@ -58,27 +60,27 @@ def _training(manifest: dict[str, Any]) -> list[str]:
         ),
         "",
         (
-            f"Split by star: {', '.join(f'{n} {side}' for side, n in data['stars'].items())}. Data digest "
-            f"`{data['digest'][:16]}`, search settings `{manifest['search_digest'][:16]}`."
+            f"Split by star: {stars}. Data digest `{data['digest'][:16]}`, "
+            f"search settings `{manifest['search_digest'][:16]}`."
         ),
         "",
         "| views | " + " | ".join(CLASSES) + " |",
         "|---|" + "---|" * len(CLASSES),
     ]
-    for side, sources in data["views"].items():
+    for side in (TRAIN, VALIDATION, TEST):
         lines += [
             f"| {side}, {source} | " + " | ".join(str(counts[name]) for name in CLASSES) + " |"
-            for source, counts in sources.items()
+            for source, counts in sorted(data["views"][side].items())
         ]
-    if data["excluded_stars"]:
-        lines += ["", "Left out entirely: " + ", ".join(data["excluded_stars"]) + "."]
+    if data["held_out_stars"]:
+        lines += ["", "Only scored, by decision rather than by lot: " + ", ".join(data["held_out_stars"]) + "."]
     return lines
 
 
 def _overview(metrics: dict[str, Any]) -> list[str]:
     names = ("accuracy", "macro_f1", "brier", "ece")
     lines = ["| source | views | stars | " + " | ".join(names) + " |", "|---|---|---|" + "---|" * len(names)]
-    for source, scores in metrics.items():
+    for source, scores in sorted(metrics.items()):
         figures = " | ".join(_figure(scores[name]) for name in names)
         lines.append(f"| {source} | {scores['views']} | {scores['stars']} | {figures} |")
     return lines
@@ -87,7 +89,8 @@ def _overview(metrics: dict[str, Any]) -> list[str]:
 def _classes(scores: dict[str, Any]) -> list[str]:
     names = ("precision", "recall", "f1", "average_precision", "auc")
     lines = ["| class | views | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(names)]
-    for name, figures in scores["classes"].items():
+    for name in CLASSES:
+        figures = scores["classes"][name]
         lines.append(f"| {name} | {figures['views']} | " + " | ".join(_figure(figures[n]) for n in names) + " |")
     return lines
 
@@ -119,7 +122,7 @@ def _limits(manifest: dict[str, Any]) -> list[str]:
     if real is None:
         lines.append("- No real light curve was held out to score it: the figures say nothing about real stars.")
     else:
-        few = [name for name, figures in real["classes"].items() if figures["views"] < 30]
+        few = [name for name in CLASSES if real["classes"][name]["views"] < 30]
         if few:
             lines.append(
                 f"- Real held-out views are too few (under 30) to judge {', '.join(few)}: only injected or simulated "

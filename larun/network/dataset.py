@@ -11,10 +11,11 @@ import numpy as np
 from larun.config import Settings
 from larun.network.bank import UNLABELLED, Curve, read_bank, read_hosts
 from larun.network.examples import ANOMALY, BINARY, NOISE, PLANET, STELLAR, Example, example_views
-from larun.network.injection import Host, draw_label, inject
+from larun.network.injection import HOUR_D, Host, draw_label, inject
 from larun.network.labelled import HYBRID, REAL, SIMULATED, LabelledViews, concatenate
 from larun.network.simulated import simulated_views
 from larun.search.detrend import detrend
+from larun.units import MAD_TO_SIGMA
 from larun.views import point_to_point_scatter
 
 SHORT_CADENCE_D = 5.0 / 1440.0
@@ -24,6 +25,7 @@ INJECTIONS_PER_HOST = 4
 MAX_PER_HOST = 16
 QUIETING_WINDOW_D = 0.6
 MAX_HOST_SCATTER = 0.02
+MAX_HOURLY_EXCESS = 1.6
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def training_views(settings: Settings, report: Callable[[int, int], None]) -> La
     Parameters
     ----------
     settings : Settings
-        `train.data`, `train.stars`, `train.injections`, `train.exclude`, `train.seed`, and the search.
+        `train.data`, `train.stars`, `train.injections`, `train.hold_out`, `train.seed`, and the search.
     report : callable
         Given the light curves done and their number.
 
@@ -57,7 +59,7 @@ def training_views(settings: Settings, report: Callable[[int, int], None]) -> La
     t = settings.train
     if t.data == SIMULATED:
         return simulated_views(settings, t.injections, report)
-    items = plan(read_bank(t.data, t.exclude), read_hosts(t.data, t.exclude), t.injections, t.seed)
+    items = plan(read_bank(t.data), read_hosts(t.data), t.injections, t.seed, t.hold_out)
     total = len(items) + t.stars
     parts = []
     for done, item in enumerate(items, 1):
@@ -67,11 +69,13 @@ def training_views(settings: Settings, report: Callable[[int, int], None]) -> La
     return concatenate(parts)
 
 
-def plan(bank: list[Curve], hosts: list[Curve], injections: int, seed: int) -> list[Item]:
+def plan(
+    bank: list[Curve], hosts: list[Curve], injections: int, seed: int, hold_out: tuple[str, ...] = ()
+) -> list[Item]:
     """Choose curves and hosts.
 
     A star gives at most a few pieces. Half of the injections go to hosts of short cadence and half to the
-    others, so that no class is bound to a cadence; planets and binaries are never hosts.
+    others, so that no class is bound to a cadence; planets, binaries and held-out stars are never hosts.
     """
     rng = np.random.default_rng(seed)
     taken: dict[tuple[str, int], int] = {}
@@ -83,6 +87,7 @@ def plan(bank: list[Curve], hosts: list[Curve], injections: int, seed: int) -> l
         if taken[key] <= limit:
             chosen.append(curve)
     usable = [curve for curve in chosen if curve.label in (NOISE, STELLAR)] + hosts
+    usable = [curve for curve in usable if curve.star not in hold_out]
     short = [curve for curve in usable if curve.cadence_d <= SHORT_CADENCE_D]
     long = [curve for curve in usable if curve.cadence_d > SHORT_CADENCE_D and curve.label != STELLAR]
     load = {}
@@ -99,27 +104,40 @@ def plan(bank: list[Curve], hosts: list[Curve], injections: int, seed: int) -> l
 def item_views(item: Item, settings: Settings) -> LabelledViews:
     """Views of a curve as it is, and of the shapes injected into it.
 
-    Shapes go by turns into the curve and into the same curve with its slow variation divided out; the latter
-    is also an example of noise, hybrid because its trend was taken away.
+    Shapes go by turns into the curve and into the same curve with its slow variation divided out, but into a
+    variable star as it is only planets and binaries, since it already shows another class. The quieted curve is
+    an example of noise, hybrid because its trend was taken away, unless some of the variation is left.
     """
-    curve, seed = item.curve, settings.train.seed
+    curve = item.curve
     fluxes, examples = [], []
     if curve.label != UNLABELLED:
         fluxes.append(curve.flux)
         examples.append(Example(curve.star, curve.label, REAL, curve.origin, curve.ephemerides))
     if item.injections:
-        rng = np.random.default_rng([seed, zlib.crc32(curve.star.encode()), int(curve.time[0])])
+        rng = np.random.default_rng([settings.train.seed, zlib.crc32(curve.star.encode()), int(curve.time[0])])
         quiet = detrend(curve.flux[np.newaxis], curve.time, QUIETING_WINDOW_D)[0]
         sigma = point_to_point_scatter(quiet)
-        if 0 < sigma < MAX_HOST_SCATTER:
+        calm = _hourly_excess(quiet, sigma, curve.cadence_d) < MAX_HOURLY_EXCESS
+        if calm:
             fluxes.append(quiet)
             examples.append(Example(curve.star, NOISE, HYBRID, "quieted"))
-            host = Host(curve.time, curve.cadence_d, sigma)
-            for turn in range(item.injections):
-                label = draw_label(rng)
-                shape = inject(label, host, rng)
-                fluxes.append((quiet if turn % 2 else curve.flux) * shape.flux.astype(np.float32))
-                known = (shape.ephemeris,) if shape.ephemeris else ()
-                loss = 1.0 - shape.flux if label == ANOMALY else None
-                examples.append(Example(curve.star, label, HYBRID, shape.kind, known, loss))
+        for turn in range(item.injections if 0 < sigma < MAX_HOST_SCATTER else 0):
+            label = draw_label(rng)
+            shape = inject(label, Host(curve.time, curve.cadence_d, sigma), rng)
+            variable = curve.label == STELLAR and label not in (PLANET, BINARY)
+            if variable and not calm:
+                continue
+            fluxes.append((quiet if turn % 2 or variable else curve.flux) * shape.flux.astype(np.float32))
+            known = (shape.ephemeris,) if shape.ephemeris else ()
+            loss = 1.0 - shape.flux if label == ANOMALY else None
+            examples.append(Example(curve.star, label, HYBRID, shape.kind, known, loss))
     return example_views(curve.shard(np.array(fluxes)), examples, settings.search)
+
+
+def _hourly_excess(flux: np.ndarray, sigma: float, cadence_d: float) -> float:
+    """Robust scatter of hourly means over that of white noise with the scatter of successive cadences."""
+    n = max(round(HOUR_D / cadence_d), 2)
+    values = flux[np.isfinite(flux)]
+    means = values[: len(values) // n * n].reshape(-1, n).mean(axis=1)
+    scatter = MAD_TO_SIGMA * np.median(np.abs(means - np.median(means)))
+    return float(scatter * np.sqrt(n) / sigma) if sigma > 0 else np.inf

@@ -87,7 +87,7 @@ def fit(settings: Settings, data: LabelledViews, version: str, progress: Callabl
         Given the number of epochs done.
     """
     t = settings.train
-    side = split_by_star(data.star, t.validation_fraction, t.test_fraction, t.seed)
+    side = split_by_star(data.star, t.validation_fraction, t.test_fraction, t.seed, t.hold_out)
     require_disjoint(data.star, side)
     parts = {name: data.take(side == name) for name in (TRAIN, VALIDATION, TEST)}
     _require_classes(parts)
@@ -119,7 +119,7 @@ def fit(settings: Settings, data: LabelledViews, version: str, progress: Callabl
             "offered": data.offered,
             "stars": {name: len(np.unique(part.star)) for name, part in parts.items()},
             "views": {name: part.counts() for name, part in parts.items()},
-            "excluded_stars": list(t.exclude),
+            "held_out_stars": list(t.hold_out),
         },
         "calibration": calibration,
         "float_vs_int8": quantise.compare(files, test.views)
@@ -148,6 +148,8 @@ def _optimise(network: keras.Model, parts: dict[str, LabelledViews], settings: S
     trainer.compile(
         optimizer=keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, clipnorm=1.0),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        # XLA takes longer to compile for a CPU than it saves; JAX has no other way.
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     best = keras.callbacks.EarlyStopping(
         "val_loss", patience=PATIENCE, restore_best_weights=True, start_from_epoch=min(t.epochs // 3, t.epochs - 1)

@@ -18,7 +18,6 @@ from larun.simulate.stars import limb_darkening, radius_of, scaled_axis, transit
 from larun.units import HOURS_PER_DAY
 
 HOUR_D = 1.0 / HOURS_PER_DAY
-MIN_ANOMALY_SIGMA = 10.0
 SHARES = {
     "planetary_transit": 0.40,
     "eclipsing_binary": 0.25,
@@ -153,7 +152,7 @@ def stellar(host: Host, rng: np.random.Generator) -> Injected:
 def artefact(host: Host, rng: np.random.Generator) -> Injected:
     """Ramps after momentum dumps, scattered light at the ends of orbits, jumps, or bursts of jitter."""
     kind = str(rng.choice(["ramps", "scattered_light", "jumps", "jitter"], p=[0.35, 0.3, 0.2, 0.15]))
-    size = min(host.hourly * _log_uniform(rng, 10.0, 200.0), 0.3)
+    size = min(host.hourly * _log_uniform(rng, 20.0, 300.0), 0.3)
     x = host.time - host.time[0]
     flux = np.ones(len(x))
     if kind == "ramps":
@@ -178,7 +177,7 @@ def artefact(host: Host, rng: np.random.Generator) -> Injected:
 def anomaly(host: Host, rng: np.random.Generator) -> Injected:
     """Dips of no common class: dippers, exocomets (once or periodic), irregular dips."""
     kind = str(rng.choice(["dipper", "exocomet", "periodic_exocomet", "irregular_dip"]))
-    depth = min(host.hourly * _log_uniform(rng, 2 * MIN_ANOMALY_SIGMA, 300.0), 0.6)
+    depth = min(host.hourly * _log_uniform(rng, 20.0, 300.0), 0.6)
     middle = host.time[0] + rng.uniform(0.08, 0.92) * host.span_d
     if kind == "dipper":
         flux = variability.dipper(host.time, rng.uniform(1.5, 9.0), middle, depth, rng.uniform(0.3, 1.5), rng)

@@ -102,7 +102,9 @@ def labelled(views: np.ndarray, columns: dict[str, Sequence[Any]], offered: dict
     )
 
 
-def split_by_star(star: np.ndarray, validation: float, test: float, seed: int) -> np.ndarray:
+def split_by_star(
+    star: np.ndarray, validation: float, test: float, seed: int, hold_out: Sequence[str] = ()
+) -> np.ndarray:
     """Side of each view, (n,) str: `TRAIN`, `VALIDATION` or `TEST`, the same for all views of a star.
 
     A star's side follows from its name and the seed alone, so that it stays when stars are added.
@@ -115,11 +117,14 @@ def split_by_star(star: np.ndarray, validation: float, test: float, seed: int) -
         Shares of the stars.
     seed : int
         Another seed is another split.
+    hold_out : sequence of str
+        Stars that are on the test side whatever their hash says.
     """
     names, member = np.unique(star, return_inverse=True)
     hashes = (hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in names)
     place = np.array([int.from_bytes(value[:8], "big") / 2**64 for value in hashes])
     side = np.where(place < test, TEST, np.where(place < test + validation, VALIDATION, TRAIN))
+    side = np.where(np.isin(names, list(hold_out)), TEST, side)
     return side[member]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -101,7 +102,7 @@ def export(model: keras.Model, representative: np.ndarray) -> dict[str, bytes]:
 
 
 def without_clock(archive: bytes) -> bytes:
-    """A ``.keras`` file without the times it was made at: equal networks are then equal bytes."""
+    """A ``.keras`` file without times and memory addresses: equal networks are then equal bytes."""
     written = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as target:
         for name in sorted(source.namelist()):
@@ -110,8 +111,20 @@ def without_clock(archive: bytes) -> bytes:
                 metadata = json.loads(data)
                 metadata.pop("date_saved", None)
                 data = json.dumps(metadata, sort_keys=True).encode()
+            elif name == "config.json":
+                data = _renumbered(data)
             target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
     return written.getvalue()
+
+
+def _renumbered(config: bytes) -> bytes:
+    """Shared objects numbered in order of appearance, where Keras writes their addresses."""
+    numbers: dict[bytes, int] = {}
+
+    def number(found: re.Match) -> bytes:
+        return found[1] + str(numbers.setdefault(found[2], len(numbers) + 1)).encode()
+
+    return re.sub(rb'("shared_object_id": )(\d+)', number, config)
 
 
 def without_names(model: bytes) -> bytes:

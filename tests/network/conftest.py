@@ -10,7 +10,6 @@ from larun.network.labelled import labelled
 from larun.schema import CLASSES, VIEW_LENGTH
 from larun.views import view_slices
 
-
 KNOWN_WARNINGS = (
     # TensorFlow 2.21 with NumPy 2, whenever a variable becomes an array.
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
@@ -64,7 +63,9 @@ def data():
 
 @pytest.fixture(scope="session")
 def small_settings():
-    return Settings(train={"epochs": 4, "batch_size": 32, "validation_fraction": 0.2, "test_fraction": 0.2, "name": "small"})
+    return Settings(
+        train={"epochs": 4, "batch_size": 32, "validation_fraction": 0.2, "test_fraction": 0.2, "name": "small"}
+    )
 
 
 @pytest.fixture(scope="session")

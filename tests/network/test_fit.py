@@ -24,7 +24,7 @@ def test_a_bundle_scores_on_stars_it_was_not_trained_on(bundle, data):
 
 
 def test_a_class_without_views_is_named(data, small_settings):
-    with pytest.raises(InputError, match="train side .* eclipsing_binary"):
+    with pytest.raises(InputError, match=r"train side .* eclipsing_binary"):
         fitting.fit(small_settings, data.take(data.label != 3), "0001", lambda done: None)
 
 
