@@ -117,7 +117,7 @@ class SweepSettings(Section):
 
     bundle: str = Field("default", description="model bundle: `default`, name, name/version or a folder")
     min_snr: float = Field(7.0, ge=0, description="candidates need this SNR")
-    min_sde: float = Field(5.0, ge=0, description="candidates need this SDE")
+    min_sde: float = Field(7.0, ge=0, description="candidates need this SDE")
     min_planet_probability: float = Field(
         0.10, ge=0, le=1, description="candidates need this probability of a planetary transit"
     )
