@@ -8,11 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import sys
 import time
 import warnings
-from importlib.metadata import version
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -30,6 +27,7 @@ from larun.units import MAD_TO_SIGMA
 
 SETTINGS = SearchSettings()
 SCATTER = 1e-3
+from tests.benchmarks.machine import machine, versions
 
 
 def light_curves(n_stars: int, cadence_s: float, seed: int) -> tuple[Shard, np.ndarray]:
@@ -177,15 +175,6 @@ def compare_whole_path(shard: Shard, truth: np.ndarray, n_peer: int) -> dict:
     }
 
 
-def machine() -> dict:
-    """What the run was made on."""
-    model = platform.processor()
-    if sys.platform == "linux":
-        with open("/proc/cpuinfo") as file:  # noqa: PTH123
-            model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), model)
-    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version()}
-
-
 def main() -> None:
     """Run the comparison and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -196,7 +185,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     result = {"machine": machine(), "stars": options.stars, "peer_stars": options.peer_stars}
-    result["versions"] = {name: version(name) for name in ("larun", "numpy", "numba", "astropy", "wotan")}
+    result["versions"] = versions("larun", "numpy", "numba", "astropy", "wotan")
     two, two_truth = light_curves(options.stars, 120.0, 1)
     ten, ten_truth = light_curves(options.stars, 600.0, 2)
     result["detrend_120s"] = compare_detrending(two, two_truth, options.peer_stars)
