@@ -24,10 +24,10 @@ from larun.search.detrend import detrend
 from larun.search.grid import Grid, make_grid
 from larun.search.pipeline import search_shard
 from larun.units import MAD_TO_SIGMA
+from tests.benchmarks.machine import machine, versions
 
 SETTINGS = SearchSettings()
 SCATTER = 1e-3
-from tests.benchmarks.machine import machine, versions
 
 
 def light_curves(n_stars: int, cadence_s: float, seed: int) -> tuple[Shard, np.ndarray]:
