@@ -18,12 +18,12 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def config(tmp_path, two_workers):
+def config(tmp_path, one_worker):
     """Settings file with small shards."""
     path = tmp_path / "larun.toml"
     path.write_text(
         f'root = "{tmp_path / "root"}"\n[ingest]\nshard_targets = 4\nchunk_targets = 2\nmin_good_cadences = 10\n'
-        f'[run]\ncluster = "{two_workers}"\n'
+        f'[run]\ncluster = "{one_worker}"\n'
     )
     return path
 

@@ -30,8 +30,8 @@ def run(folder, task, size, cluster):
     return heard
 
 
-def test_a_group_that_kills_workers_is_split(tmp_path, two_workers):
-    heard = run(tmp_path, poisoned_in_company, 2, two_workers)
+def test_a_group_that_kills_workers_is_split(tmp_path, one_worker):
+    heard = run(tmp_path, poisoned_in_company, 2, one_worker)
     assert all((tmp_path / f"done-{i}").exists() for i in range(N_SHARDS))
     deaths = len(list(tmp_path.glob("death-*")))
     assert deaths == 2
@@ -39,18 +39,18 @@ def test_a_group_that_kills_workers_is_split(tmp_path, two_workers):
     assert [done for _, done, _ in heard] == sorted(done for _, done, _ in heard)
 
 
-def test_a_permanent_error_ends_the_run_with_its_reason(tmp_path, two_workers):
+def test_a_permanent_error_ends_the_run_with_its_reason(tmp_path, one_worker):
     with pytest.raises(RunFailed, match=r"1 of 5 shards missing, the first is 3; .* the disk of shard 3 is full"):
-        run(tmp_path, refuses, 1, two_workers)
+        run(tmp_path, refuses, 1, one_worker)
     assert sorted(path.name for path in tmp_path.glob("done-*")) == [
         f"done-{i}" for i in range(N_SHARDS) if i != POISON
     ]
 
 
-def test_a_complete_store_ends_the_run_though_tasks_do_not_report(tmp_path, two_workers, monkeypatch):
+def test_a_complete_store_ends_the_run_though_tasks_do_not_report(tmp_path, one_worker, monkeypatch):
     monkeypatch.setattr(fanout, "GRACE_S", 1.0)
     monkeypatch.setattr(fanout, "STORE_POLL_S", 0.5)
-    run(tmp_path, marks_and_hangs, 3, two_workers)
+    run(tmp_path, marks_and_hangs, N_SHARDS, one_worker)
     assert len(list(tmp_path.glob("done-*"))) == N_SHARDS
 
 

@@ -31,8 +31,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def overrides(tmp_path, two_workers):
-    return {"root": str(tmp_path / "root"), "ingest": RULES, "run": {"cluster": two_workers}}
+def overrides(tmp_path, one_worker):
+    return {"root": str(tmp_path / "root"), "ingest": RULES, "run": {"cluster": one_worker}}
 
 
 class DeadlyArchive(FolderArchive):
@@ -60,7 +60,8 @@ def task_runs(server):
     return httpx.post(f"{server.api_url}/task_runs/filter", json={"limit": 200}).json()
 
 
-def test_two_shards(prefect_server, folder, overrides, tmp_path):
+def test_two_shards(prefect_server, folder, overrides, two_workers, tmp_path):
+    overrides = overrides | {"run": {"cluster": two_workers}}
     before = {run["id"] for run in task_runs(prefect_server)}
     result = ingest(sector=1, archive=f"folder:{folder}", overrides=overrides)
     assert result["product"] == "tess/s0001/spoc-120s"

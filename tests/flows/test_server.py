@@ -84,11 +84,14 @@ def _made(folder: Path) -> Path:
 
 
 HOLDER = """
-import sys, time
-from flows.server import embedded_server
-with embedded_server() as server:
-    print(server.pid, flush=True)
+import time
+import flows.server
+def wait(process):
+    print(process.pid, flush=True)
     time.sleep(300)
+flows.server._Process.wait = wait
+with flows.server.embedded_server():
+    pass
 """
 
 STARTER = """

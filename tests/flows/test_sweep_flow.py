@@ -38,8 +38,8 @@ cluster = "{cluster}"
 def survey(prefect_server, tmp_path_factory):
     """A demonstration with the default bundle in place of a training; root, settings file and what it printed."""
     folder = tmp_path_factory.mktemp("survey")
-    cluster, config = folder / "two.yaml", folder / "larun.toml"
-    cluster.write_text("kind: local\nworkers: 2\nmemory_limit: 3GiB\n")
+    cluster, config = folder / "one.yaml", folder / "larun.toml"
+    cluster.write_text("kind: local\nworkers: 1\nmemory_limit: 3GiB\n")
     config.write_text(CONFIG.format(cluster=cluster))
     options = Given(config=str(config), root=str(folder / "root"))
     called = []
