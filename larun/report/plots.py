@@ -205,4 +205,5 @@ def _secondary(axis, curve: EventCurve) -> None:
     half = 0.5 * curve.duration_h
     axis.axvspan(-half, half, color=SECOND, alpha=0.12, lw=0)
     axis.set_title(f"deepest other dip, at phase {curve.secondary_phase:.3f}", fontsize=9)
-    _dress(axis, f"hours from phase {curve.secondary_phase:.3f}", "detrended", flux_limits(curve.detrended[near]))
+    aside = near & (np.abs(curve.phase_h()) > 0.75 * curve.duration_h)
+    _dress(axis, f"hours from phase {curve.secondary_phase:.3f}", "detrended", flux_limits(curve.detrended[aside]))

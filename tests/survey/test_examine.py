@@ -1,0 +1,179 @@
+"""What a person is told of one file or star, whatever it is."""
+
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+from swept_sector import ABSENT, CORRUPT, PLANETS, REJECTED, Judge, flux_columns, ingest, product, settings_of
+from swept_sector import write_products as write_small_sector
+from tiny_sector import PRODUCT
+
+from larun.objects import Root
+from larun.paths import Product
+from larun.schema import CLASSES
+from larun.survey.examine import examine
+
+CONTRACT = {
+    "file", "target", "n_cadences", "period_d", "t0", "duration_h", "depth_ppm", "snr", "sde", "class",
+    "probabilities", "flags", "status", "reason", "time_format",
+}  # fmt: skip
+JUDGE = Judge(None)
+HTML = b"<!DOCTYPE html><html><body>503 Service Unavailable</body></html>"
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """Settings whose root holds the small sector."""
+    place = tmp_path_factory.mktemp("examined")
+    settings = settings_of(str(place / "root"))
+    ingest(Root(settings.root), write_small_sector(place / "files"), settings)
+    return settings
+
+
+def one(name, settings):
+    """The only answer, checked against the contract."""
+    (answer,) = examine(str(name), settings, JUDGE)
+    assert set(answer) == CONTRACT
+    assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+    measured = [answer[key] for key in ("period_d", "t0", "duration_h", "depth_ppm", "snr", "class", "probabilities")]
+    if answer["status"] == "searched":
+        assert answer["reason"] == ""
+        assert None not in measured
+        assert list(answer["probabilities"]) == list(CLASSES)
+    else:
+        assert answer["reason"]
+        assert measured == [None] * len(measured)
+        assert answer["flags"] == []
+    return answer
+
+
+@pytest.fixture(scope="module")
+def planet_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("file") / "planet_lc.fits"
+    path.write_bytes(product(21))
+    return path
+
+
+def test_a_product(planet_file, settings):
+    answer = one(planet_file, settings)
+    assert (answer["target"], answer["status"], answer["time_format"]) == ("TIC 21", "searched", "btjd")
+    assert answer["file"] == str(planet_file)
+    assert answer["period_d"] == pytest.approx(PLANETS[21][0], rel=2e-3)
+    assert answer["n_cadences"] == np.isfinite(flux_columns(21)["TIME"]).sum()
+
+
+@pytest.mark.parametrize("name", ["TIC 21", "tic21", "TIC_21", "TIC-21"])
+def test_a_star_of_the_store_is_its_file(name, planet_file, settings):
+    stored, file = one(name, settings), one(planet_file, settings)
+    assert stored["file"].endswith("spoc-120s.zarr")
+    for key in ("target", "n_cadences", "class", "flags", "time_format"):
+        assert stored[key] == file[key]
+    for key in ("period_d", "t0", "duration_h", "depth_ppm", "snr", "sde"):
+        assert stored[key] == pytest.approx(file[key], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("tic", "status", "reason"),
+    [(ABSENT, "absent", "no file"), (CORRUPT, "corrupt", "hecksum"), (REJECTED, "rejected", "no finite flux")],
+)
+def test_a_star_without_light_curve_says_what_became_of_it(tic, status, reason, settings):
+    answer = one(f"TIC {tic}", settings)
+    assert (answer["status"], answer["target"], answer["n_cadences"]) == (status, f"TIC {tic}", 0)
+    assert reason in answer["reason"]
+
+
+def test_a_star_that_no_sector_holds(settings):
+    for name in ("TIC 5", "KIC 21", "TIC 99999999999999999999"):
+        answer = one(name, settings)
+        assert answer["status"] == "absent"
+        assert "ingest its sector" in answer["reason"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npz"])
+def test_columns_of_ones_own(suffix, tmp_path, settings):
+    columns = flux_columns(22)
+    path = tmp_path / f"mine{suffix}"
+    if suffix == ".npz":
+        np.savez(path, time=columns["TIME"], flux=columns["PDCSAP_FLUX"], flux_err=columns["PDCSAP_FLUX_ERR"])
+    else:
+        rows = zip(columns["TIME"], columns["PDCSAP_FLUX"], columns["QUALITY"], strict=True)
+        path.write_text("time,flux,quality\n" + "\n".join(f"{t:.8f},{f},{q:.0f}" for t, f, q in rows))
+    answer = one(path, settings)
+    assert (answer["status"], answer["target"]) == ("searched", None)
+    assert answer["period_d"] == pytest.approx(PLANETS[22][0], rel=2e-3)
+
+
+def test_a_file_wins_over_a_star_of_the_same_name(tmp_path, settings, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "TIC 21").write_text("time,flux\n1,1\n")
+    assert one("TIC 21", settings)["status"] == "unreadable"
+
+
+def save(folder, name, flux, days=4.0):
+    """NPZ of the given flux, or of the given number of cadences."""
+    path = folder / name
+    np.savez(path, time=1325.0 + np.linspace(0, days, len(flux)), flux=flux)
+    return path
+
+
+def test_light_curves_that_cannot_be_searched_are_rejected(tmp_path, settings):
+    for name, flux in (
+        ("nan.npz", np.full(2000, np.nan)),
+        ("constant.npz", np.ones(2000)),
+        ("short.npz", 1 + 1e-3 * np.sin(np.arange(5.0))),
+        ("infinite.npz", np.full(2000, np.inf)),
+    ):
+        assert one(save(tmp_path, name, flux), settings)["status"] == "rejected", name
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status"),
+    [
+        ("page.fits", HTML, "corrupt"),
+        ("empty.fits", b"", "corrupt"),
+        ("torn.fits", None, "corrupt"),
+        ("noise.fits", bytes(range(256)) * 20, "corrupt"),
+        ("page.csv", HTML, "unreadable"),
+        ("no_time.csv", b"flux,flux_err\n1,2\n", "unreadable"),
+        ("one.csv", b"time,flux\n1325.0,1.0\n", "unreadable"),
+        ("zero.csv", b"time,flux\n", "unreadable"),
+        ("bad.npz", b"PK\x03\x04 and nothing more", "unreadable"),
+    ],
+)
+def test_files_that_are_no_light_curve(name, content, status, tmp_path, settings):
+    path = tmp_path / name
+    path.write_bytes(product(21)[:100_000] if content is None else content)
+    answer = one(path, settings)
+    assert answer["status"] == status
+    assert answer["n_cadences"] == 0
+
+
+def test_names_that_are_nothing(tmp_path, settings):
+    for name in (tmp_path / "missing.fits", tmp_path, "", "Pi Mensae", "x" * 300):
+        assert one(name, settings)["status"] == "unreadable"
+
+
+def test_a_star_in_several_sectors_has_one_answer_each(tmp_path):
+    settings = settings_of(str(tmp_path / "root"))
+    ingest(Root(settings.root), write_small_sector(tmp_path / "files"), settings)
+    later = Product("tess", 2, "spoc", 120)
+    shutil.copytree(tmp_path / "root" / PRODUCT.zarr, tmp_path / "root" / later.zarr)
+    answers = examine("TIC 22", settings, JUDGE)
+    assert [answer["file"].split("/")[-2] for answer in answers] == ["s0001", "s0002"]
+
+
+def test_every_real_file_has_one_answer_in_time(real_data, settings):
+    """39 files of ten kinds; the time is the CPU's, and generous to a busy machine."""
+    files = sorted((real_data / "fits").glob("*.fits"))
+    start = time.process_time()
+    answers = {path.name: one(path, settings) for path in files}
+    assert time.process_time() - start < 25
+    assert len(answers) == 39
+    assert all(answer["status"] == "searched" for answer in answers.values())
+    assert all((a["time_format"] == "bkjd") == n.startswith(("k", "hlsp_k2")) for n, a in answers.items())
+    wasp_100 = [a for a in answers.values() if a["target"] == "TIC 38846515"]
+    assert len(wasp_100) == 11
+    for answer in wasp_100:
+        assert answer["period_d"] == pytest.approx(2.849375, rel=2e-3)
