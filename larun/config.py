@@ -129,6 +129,7 @@ class TrainSettings(Section):
 
     name: str = Field("spectral-cnn", description="name of the bundle")
     architecture: Literal["spectral_cnn"] = Field("spectral_cnn", description="network to train")
+    start_from: str = Field("", description="bundle whose weights training goes on from; empty for random weights")
     data: str = Field("simulated", description="labelled light curves: a folder with lc_bank.npz, or `simulated`")
     stars: int = Field(600, ge=12, description="stars of the simulated training sector")
     injections: int = Field(2000, ge=0, description="shapes injected into quiet light curves")

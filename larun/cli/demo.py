@@ -12,8 +12,16 @@ from larun.cli.console import Given, print_json, print_table, survey_root
 
 SECTOR = 1
 _INGEST = {"shard_targets": 64, "chunk_targets": 16}
-_TRAIN = {"data": "simulated", "name": "demo", "stars": 240, "injections": 600, "epochs": 12}
-"""Short: the bundle that comes with larun is the one trained at length on real light curves."""
+_TRAIN = {
+    "data": "simulated",
+    "name": "demo",
+    "start_from": "default",
+    "stars": 240,
+    "injections": 600,
+    "epochs": 6,
+    "learning_rate": 2e-4,
+}
+"""Short: it goes on from the bundle that comes with larun, which was trained at length on real light curves."""
 
 _SHOWN = ("rank", "target", "class", "score", "period_d", "depth_ppm", "snr", "true_kind", "true_period_d", "found")
 

@@ -47,6 +47,12 @@ def model_card(manifest: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _start(manifest: dict[str, Any]) -> str:
+    """Where the weights came from, if not from a random draw."""
+    start = manifest["started_from"]
+    return f"Training went on from the weights of {start['bundle']} (`{start['digest'][:16]}`). " if start else ""
+
+
 def _training(manifest: dict[str, Any]) -> list[str]:
     t, data = manifest["training"], manifest["data"]
     stars = ", ".join(f"{data['stars'][side]} {side}" for side in (TRAIN, VALIDATION, TEST))
@@ -60,7 +66,7 @@ def _training(manifest: dict[str, Any]) -> list[str]:
         ),
         "",
         (
-            f"Split by star: {stars}. Data digest `{data['digest'][:16]}`, "
+            f"{_start(manifest)}Split by star: {stars}. Data digest `{data['digest'][:16]}`, "
             f"search settings `{manifest['search_digest'][:16]}`."
         ),
         "",

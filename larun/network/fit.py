@@ -14,9 +14,9 @@ import numpy as np
 
 import larun
 from larun import paths
-from larun.bundles import CARD_FILE, FLOAT_FILE, INT8_FILE, Bundle, save_bundle, seal
-from larun.config import Settings, digest
-from larun.errors import InputError
+from larun.bundles import CARD_FILE, FLOAT_FILE, INT8_FILE, Bundle, load_bundle, save_bundle, seal
+from larun.config import Settings, TrainSettings, digest
+from larun.errors import ConfigurationError, InputError
 from larun.network import quantise
 from larun.network.architectures import build
 from larun.network.augmentation import Augment, Augmentation
@@ -60,19 +60,29 @@ def train(
     ------
     InputError
         No labelled light curves, a class without any, or no epochs to train.
+    BundleError, ConfigurationError
+        The bundle to start from cannot be used, or not with these settings.
     """
     if settings.train.epochs == 0:
         raise InputError("train.epochs is 0: there is nothing to train; ask for at least one epoch")
     root = Root(settings.root, settings.storage_options)
+    start = load_bundle(settings.train.start_from, root) if settings.train.start_from else None
+    _require_same_split(start, settings.train)
     data = training_views(settings, preparing or _log_preparation)
     version = f"{_last_version(root, settings.train.name) + 1:04d}"
-    bundle = fit(settings, data, version, progress or (lambda done: None))
+    bundle = fit(settings, data, version, progress or (lambda done: None), start)
     save_bundle(bundle, root, paths.bundle(bundle.name, bundle.version))
     log.info("wrote the bundle %s/%s, %s", bundle.name, bundle.version, bundle.digest)
     return f"{bundle.name}/{bundle.version}"
 
 
-def fit(settings: Settings, data: LabelledViews, version: str, progress: Callable[[int], None]) -> Bundle:
+def fit(
+    settings: Settings,
+    data: LabelledViews,
+    version: str,
+    progress: Callable[[int], None],
+    start: Bundle | None = None,
+) -> Bundle:
     """Fit, quantise, calibrate and score a network on labelled views.
 
     Parameters
@@ -85,6 +95,8 @@ def fit(settings: Settings, data: LabelledViews, version: str, progress: Callabl
         Version of the bundle.
     progress : callable
         Given the number of epochs done.
+    start : Bundle, optional
+        Where the weights come from; by default they are random.
     """
     t = settings.train
     side = split_by_star(data.star, t.validation_fraction, t.test_fraction, t.seed, t.hold_out)
@@ -94,6 +106,8 @@ def fit(settings: Settings, data: LabelledViews, version: str, progress: Callabl
     keras.utils.clear_session()  # names of layers count up over a process, and end up in the files
     keras.utils.set_random_seed(t.seed)
     network = build(t.architecture)
+    if start is not None:
+        quantise.load_weights(network, start)
     history = _optimise(network, parts, settings, progress)
     files = quantise.export(network, quantise.representative_views(parts[TRAIN].views, parts[TRAIN].label, t.seed))
     int8 = Interpreter(files[INT8_FILE])
@@ -114,6 +128,7 @@ def fit(settings: Settings, data: LabelledViews, version: str, progress: Callabl
         "training": t.model_dump(mode="json") | {"augmentation": vars(Augment()) if t.augment else None} | history,
         "search_digest": digest(settings.search),
         "search": settings.search.model_dump(mode="json"),
+        "started_from": None if start is None else {"bundle": f"{start.name}/{start.version}", "digest": start.digest},
         "data": {
             "digest": data.digest,
             "offered": data.offered,
@@ -201,6 +216,31 @@ def _require_classes(parts: dict[str, LabelledViews]) -> None:
                 f"the {name} side of the split has fewer than {needed} views of {', '.join(short)}; "
                 f"it has {len(parts[name])} views in all. Give more light curves or ask for more injections."
             )
+
+
+def _require_same_split(start: Bundle | None, settings: TrainSettings) -> None:
+    """Refuse a start whose training stars could be among those that are held out now."""
+    if start is None:
+        return
+    trained = start.manifest["training"]
+    if trained["architecture"] != settings.architecture:
+        raise ConfigurationError(
+            f"train.start_from names {start.name}/{start.version}, a {trained['architecture']}; "
+            f"train.architecture is {settings.architecture}. Make them the same."
+        )
+    for name in ("seed", "validation_fraction", "test_fraction"):
+        if trained[name] != getattr(settings, name):
+            raise ConfigurationError(
+                f"train.{name} is {getattr(settings, name)} and was {trained[name]} for {start.name}/{start.version}, "
+                "from which training is to start: stars that it was trained on would be held out now. "
+                f"Set train.{name} = {trained[name]}."
+            )
+    seen = sorted(set(settings.hold_out) - set(trained["hold_out"]))
+    if seen:
+        raise ConfigurationError(
+            f"train.hold_out names {', '.join(seen)}, which {start.name}/{start.version} may have been trained on; "
+            "start from random weights to hold them out."
+        )
 
 
 def _last_version(root: Root, name: str) -> int:

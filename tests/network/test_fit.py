@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from larun.bundles import FLOAT_FILE, H5_FILE, INT8_FILE, KERAS_FILE, load_bundle
+from larun.bundles import FLOAT_FILE, H5_FILE, INT8_FILE, KERAS_FILE, load_bundle, save_bundle
 from larun.config import Settings
-from larun.errors import InputError
+from larun.errors import ConfigurationError, InputError
 from larun.network import fit as fitting
 from larun.network.labelled import labelled
 from larun.objects import Root
@@ -67,3 +67,28 @@ def test_too_few_views_on_a_side_are_refused(data, small_settings):
     )
     with pytest.raises(InputError, match="has fewer than"):
         fitting.fit(small_settings, one_star, "0001", lambda done: None)
+
+
+def test_training_goes_on_from_the_weights_of_a_bundle(bundle, data, small_settings):
+    still = small_settings.model_copy(
+        update={"train": small_settings.train.model_copy(update={"epochs": 1, "learning_rate": 1e-12})}
+    )
+    went_on = fitting.fit(still, data, "0002", lambda done: None, start=bundle)
+    assert went_on.manifest["started_from"] == {"bundle": "small/0001", "digest": bundle.digest}
+    assert went_on.manifest["metrics"]["all"]["accuracy"]["value"] > 0.8  # six classes; batch norms still move
+    assert "went on from the weights of small/0001" in went_on.files["model_card.md"].decode()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 2}, r"train\.seed is 2 and was 1"),
+        ({"test_fraction": 0.3}, r"train\.test_fraction is 0\.3"),
+        ({"hold_out": ("TIC 1",)}, "TIC 1, which small/0001 may have been trained on"),
+    ],
+)
+def test_a_start_that_saw_the_held_out_stars_is_refused(bundle, small_settings, tmp_path, change, said):
+    save_bundle(bundle, Root(str(tmp_path)), "models/small/0001")
+    train = small_settings.train.model_copy(update={"start_from": "small/0001"} | change)
+    with pytest.raises(ConfigurationError, match=said):
+        fitting.train(small_settings.model_copy(update={"root": str(tmp_path), "train": train}))
