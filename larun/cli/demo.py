@@ -60,10 +60,10 @@ def run_demo(options: Given, run: Callable[..., dict[str, Any]], stars: int, jso
         print_json({"candidates": place, "recovery": asdict(found), "best": best} | {"summary": summary})
         return
     print_table("the ten best candidates beside the truth", _SHOWN, ([row[name] for name in _SHOWN] for row in best))
-    typer.echo(
-        f"simulated planets: {found.injected} injected, {found.found} found; of the {found.detectable} that are "
-        f"strong enough for a box search {found.found_detectable} were found; "
-        f"{found.false_positives} false positives among {found.candidates} planet candidates"
-    )
+    typer.echo(f"planets injected: {found.injected}, of which {found.detectable} are strong enough for a box search")
+    typer.echo(f"planets found: {found.found}, of which {found.found_detectable} are among the strong ones")
+    typer.echo(f"false positives: {found.false_positives} of {found.candidates} candidates of class planetary_transit")
+    if found.harmonics:
+        typer.echo(f"planets found at a multiple of their period, counted as neither: {found.harmonics}")
     typer.echo(f"candidates: {place}")
     typer.echo(f"light curves: {store.url_of('lightcurves')}; see `larun candidates --root {store.url}`")
