@@ -30,7 +30,9 @@ from larun.schema import CLASSES
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 12
+MIN_PATIENCE = 12
+PATIENCE_SHARE = 3
+"""Training stops after a third of the epochs without progress: the cosine gains most near its end."""
 WARM_UP_EPOCHS = 2
 WEIGHT_DECAY = 1e-3
 
@@ -167,7 +169,10 @@ def _optimise(network: keras.Model, parts: dict[str, LabelledViews], settings: S
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     best = keras.callbacks.EarlyStopping(
-        "val_loss", patience=PATIENCE, restore_best_weights=True, start_from_epoch=min(t.epochs // 3, t.epochs - 1)
+        "val_loss",
+        patience=max(MIN_PATIENCE, t.epochs // PATIENCE_SHARE),
+        restore_best_weights=True,
+        start_from_epoch=min(t.epochs // 3, t.epochs - 1),
     )
     shown = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(epoch + 1))
     weights = class_weights(train.label)
