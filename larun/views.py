@@ -32,6 +32,7 @@ from numba import njit
 
 from larun.lightcurve import Shard
 from larun.schema import VIEW_DEFINITION, VIEW_LENGTH
+from larun.selection import select
 from larun.units import HOURS_PER_DAY, MAD_TO_SIGMA, PPM
 
 _LENGTHS = dict(VIEW_DEFINITION["views"])
@@ -256,38 +257,13 @@ def _median_bins(position, value, overlap, out):
 def _median(values):
     """Median by selection; reorders `values`, which must hold at least one and no NaN."""
     n = len(values)
-    upper = _select(values, n // 2)
+    upper = select(values, n, n // 2)
     if n % 2 == 1:
         return upper
     lower = values[0]
     for i in range(1, n // 2):
         lower = max(lower, values[i])
     return np.float32(0.5) * (lower + upper)
-
-
-@njit(cache=True, nogil=True)
-def _select(values, k):
-    """Value of rank `k`; smaller ones end up before it (Hoare 1961)."""
-    low, high = 0, len(values) - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if k <= j:
-            high = j
-        elif k >= i:
-            low = i
-        else:
-            break
-    return values[k]
 
 
 @njit(cache=True, nogil=True)

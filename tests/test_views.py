@@ -202,7 +202,7 @@ def test_kernels_agree_with_their_python_source(time, monkeypatch):
     arguments = (thin, flux, flux, PERIOD, EPOCH, DURATION_H / 24, DEPTH, 0.5)
     compiled, interpreted = np.zeros(VIEW_LENGTH, np.float32), np.zeros(VIEW_LENGTH, np.float32)
     views.event_view(*arguments, compiled)
-    kernels = ("_median_bins", "_median", "_select", "_fill_empty", "_scale", "_compress", "_sector_view",
+    kernels = ("_median_bins", "_median", "_fill_empty", "_scale", "_compress", "_sector_view",
                "point_to_point_scatter")  # fmt: skip
     for name in kernels:
         monkeypatch.setattr(views, name, getattr(views, name).py_func)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from larun.search.selection import median
+from larun.selection import median
 
 GAP_D = 0.5
 """Windows do not cross gaps of a star's good cadences longer than this, days."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from larun.search.selection import median
+from larun.selection import median
 from larun.units import MAD_TO_SIGMA
 
 TREND_PERIODS = 151

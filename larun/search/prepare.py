@@ -7,7 +7,7 @@ from numba import njit
 
 from larun.config import SearchSettings
 from larun.lightcurve import QUALITY_MASKS, Shard
-from larun.search.selection import level_and_scatter, median
+from larun.selection import level_and_scatter, median
 
 MIN_GOOD_CADENCES = 100
 """A star with fewer good cadences is not searched: a box needs an inside and an outside."""

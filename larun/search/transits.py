@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from larun.search.selection import level_and_scatter
+from larun.selection import level_and_scatter
 
 MIN_WINDOWS = 10
 """Out-of-transit windows that measure red noise."""

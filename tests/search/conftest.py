@@ -8,7 +8,10 @@ from numba.core.registry import CPUDispatcher
 
 from larun.lightcurve import Shard, Star
 
-KERNEL_MODULES = ("selection", "prepare", "detrend", "box", "peaks", "transits", "refine", "pipeline")
+KERNEL_MODULES = (
+    "selection",
+    *(f"search.{name}" for name in ("prepare", "detrend", "box", "peaks", "transits", "refine", "pipeline")),
+)
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +45,7 @@ def make_shard():
 def pure_python(monkeypatch):
     """Replace every compiled kernel of the search by the Python it was compiled from."""
     for name in KERNEL_MODULES:
-        module = importlib.import_module(f"larun.search.{name}")
+        module = importlib.import_module(f"larun.{name}")
         for attribute, value in vars(module).copy().items():
             if isinstance(value, CPUDispatcher):
                 monkeypatch.setattr(module, attribute, value.py_func)

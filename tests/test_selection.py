@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from larun.search.selection import level_and_scatter, median, select
+from larun.selection import level_and_scatter, median, select
 
 
 @pytest.mark.parametrize("kind", ["compiled", "python"])
