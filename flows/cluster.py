@@ -1,6 +1,7 @@
 """Dask clusters: what a cluster file says, and the task runner made from it.
 
-A cluster file is YAML; `larun.config.CLUSTER_FOLDER` holds those that come with larun.
+A cluster file is YAML; `larun.config.CLUSTER_FOLDER` holds those that come with larun. Dask and Prefect are
+imported where they are used: the command line checks a cluster file before anything starts.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ import importlib
 import logging
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import dask
-import distributed
 import yaml
-from prefect_dask import DaskTaskRunner
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from larun.config import CLUSTER_FOLDER
 from larun.errors import ConfigurationError, RunFailed
+
+if TYPE_CHECKING:
+    import dask
+    from prefect_dask import DaskTaskRunner
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class LocalClusterFile(BaseModel):
 
     def runner(self) -> DaskTaskRunner:
         """Task runner with a temporary cluster."""
+        from prefect_dask import DaskTaskRunner
+
         pointed = {name: os.environ[name] for name in ("PREFECT_API_URL", "PREFECT_HOME") if name in os.environ}
         return DaskTaskRunner(
             cluster_class="distributed.LocalCluster",
@@ -72,6 +76,8 @@ class SchedulerFile(BaseModel):
 
     def runner(self) -> DaskTaskRunner:
         """Task runner on the running cluster."""
+        from prefect_dask import DaskTaskRunner
+
         return DaskTaskRunner(address=self.address, client_kwargs={"timeout": self.timeout_s})
 
     def preflight(self) -> None:
@@ -82,6 +88,8 @@ class SchedulerFile(BaseModel):
         RunFailed
             The scheduler does not answer, has no workers, or a worker or the scheduler lacks a module.
         """
+        import distributed
+
         try:
             with distributed.Client(self.address, timeout=self.timeout_s, set_as_default=False) as client:
                 client.wait_for_workers(1, timeout=self.timeout_s)
@@ -133,6 +141,8 @@ def load_cluster(name: str) -> LocalClusterFile | SchedulerFile:
 
 def dask_settings() -> dask.config.set:
     """Dask's settings during a run, as a context manager: spawned workers, and how often one group may kill one."""
+    import dask
+
     return dask.config.set(
         {
             "distributed.scheduler.allowed-failures": DEATHS_BEFORE_SPLIT - 1,

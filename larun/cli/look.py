@@ -42,7 +42,7 @@ def status(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show what a survey holds: targets per status with reasons, and the published sweeps."""
+    """Show what a survey holds, and why targets are missing."""
     from larun.errors import NotInStore
     from larun.store.publish import published
     from larun.store.reading import products
@@ -143,13 +143,17 @@ def examine(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Search and classify single light curves; with --json one JSON object per line and light curve."""
+    """Search and classify single light curves.
+
+    With --json one line and one JSON object per light curve. The exit code is 0 if every input could be read,
+    also where a light curve holds too little to search, and 1 if one could not.
+    """
     options = given(context, config, root, verbose)
     settings = options.settings(sweep={"bundle": bundle})
     from larun.bundles import load_bundle
     from larun.errors import InputError
     from larun.network.infer import Classifier
-    from larun.schema import SEARCHED
+    from larun.schema import SEARCHED, Status
     from larun.survey.examine import examine as examine_one
 
     classifier = Classifier(load_bundle(settings.sweep.bundle, survey_root(settings)))
@@ -169,8 +173,10 @@ def examine(
         print_table(f"{len(searched)} light curves searched", _EXAMINED, rows)
         for answer in silent:
             say(f"{answer['file']}: {answer['status']}, {answer['reason']}")
-    if len(silent) == len(answers):
-        raise InputError(f"nothing could be searched; {silent[0]['file']}: {silent[0]['reason']}")
+    unread = [answer for answer in silent if answer["status"] != Status.REJECTED]
+    if unread:
+        first = f"{unread[0]['file']}: {unread[0]['status']}, {unread[0]['reason']}"
+        raise InputError(f"{len(unread)} of {len(answers)} light curves could not be read; the first is {first}")
 
 
 bundles = typer.Typer(no_args_is_help=True, help="Model bundles: list them, or show one.")

@@ -34,7 +34,10 @@ def report(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Write static pages of a published sweep: one of the sector, one of each candidate."""
+    """Write static pages of a published sweep.
+
+    One page of the sector, and one of each candidate.
+    """
     settings = given(context, config, root, verbose).settings()
     from larun.report import write_report
 
@@ -62,7 +65,10 @@ def export(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Write the candidates of a published sweep, or one star's light curve, to a file."""
+    """Write the candidates, or a star's light curve, to a file.
+
+    The candidates are those of the published sweep.
+    """
     from larun.export import export_candidates, export_light_curve
     from larun.survey.published import published_candidates
 
@@ -94,7 +100,10 @@ def simulate(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Write a simulated sector as official-layout FITS files, with the truth beside it."""
+    """Write a simulated sector as FITS files, with its truth.
+
+    The files have the official layout.
+    """
     settings = given(context, config, None, verbose).settings(simulate={"stars": stars, "seed": seed})
     from larun.simulate.sector import write_sector
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from larun.cli import preflight
 from larun.cli.console import (
     AuthorOption,
     CadenceOption,
@@ -47,11 +48,13 @@ def ingest(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Bring what is missing of a sector from an archive into the store."""
+    """Bring what is missing of a sector into the store."""
     options = given(context, config, root, verbose)
     asked = {"sector": sector, "archive": archive, "mission": mission, "author": author, "cadence_s": cadence}
+    chosen = {"run": {"cluster": cluster}}
+    preflight.check_ingest(options.settings(**chosen), **asked)
     with _flows(options) as run:
-        result = run("ingest", **asked, overrides=options.overrides(run={"cluster": cluster}))
+        result = run("ingest", **asked, overrides=options.overrides(**chosen))
     if json:
         print_json(result)
         return
@@ -70,11 +73,13 @@ def sweep(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Search every star of an ingested sector and publish its ranked candidates."""
+    """Search every star of a sector, publish the candidates."""
     options = given(context, config, root, verbose)
-    overrides = options.overrides(run={"cluster": cluster}, sweep={"bundle": bundle})
+    asked = {"sector": sector, "mission": mission, "author": author}
+    chosen = {"run": {"cluster": cluster}, "sweep": {"bundle": bundle}}
+    preflight.check_sweep(options.settings(**chosen), **asked)
     with _flows(options) as run:
-        result = run("sweep", sector=sector, mission=mission, author=author, overrides=overrides)
+        result = run("sweep", **asked, overrides=options.overrides(**chosen))
     _print_sweep(result, json)
 
 
@@ -95,9 +100,12 @@ def nightly(
     """Ingest what is missing of a sector, sweep it and publish."""
     options = given(context, config, root, verbose)
     asked = {"sector": sector, "archive": archive, "mission": mission, "author": author, "cadence_s": cadence}
-    overrides = options.overrides(run={"cluster": cluster}, sweep={"bundle": bundle})
+    chosen = {"run": {"cluster": cluster}, "sweep": {"bundle": bundle}}
+    settings = options.settings(**chosen)
+    preflight.check_bundle(settings, settings.sweep.bundle)
+    preflight.check_ingest(settings, **asked)
     with _flows(options) as run:
-        result = run("nightly", **asked, overrides=overrides)
+        result = run("nightly", **asked, overrides=options.overrides(**chosen))
     if json:
         print_json(result)
         return
@@ -118,11 +126,12 @@ def train(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Train the network and write a model bundle below the root."""
+    """Train the network and write a model bundle."""
     options = given(context, config, root, verbose)
-    overrides = options.overrides(train={"data": data, "name": name, "epochs": epochs, "seed": seed})
+    chosen = {"train": {"data": data, "name": name, "epochs": epochs, "seed": seed}}
+    preflight.check_train(options.settings(**chosen))
     with _flows(options) as run:
-        result = run("train", overrides=overrides)
+        result = run("train", overrides=options.overrides(**chosen))
     if json:
         print_json(result)
         return
@@ -137,10 +146,14 @@ def demo(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Simulate a sector, ingest it, train shortly, sweep, and show the candidates beside the truth."""
+    """Run everything on a simulated sector.
+
+    Simulates, ingests, trains shortly, sweeps, and shows the candidates beside the truth.
+    """
     from larun.cli.demo import run_demo
 
     options = given(context, config, root, verbose)
+    preflight.check_demo(options.settings())
     with _flows(options) as run:
         run_demo(options, run, stars, json)
 
@@ -148,7 +161,6 @@ def demo(
 @contextlib.contextmanager
 def _flows(options: Given) -> Iterator[Callable[..., dict[str, Any]]]:
     """Run flows by name against one Prefect server, with progress on standard error."""
-    options.settings()  # a wrong setting is said before anything starts
     _quieten(options.verbose)
     from flows.server import embedded_server
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from larun.bundles import Bundle
 from larun.errors import BundleError, InputError
+from larun.network.chatter import without_chatter
 from larun.schema import CLASSES, VIEW_LENGTH
 
 BATCH = 64
@@ -43,7 +44,8 @@ class Interpreter:
             )
         self.batch = batch
         self._runtime.resize_tensor_input(inputs[0]["index"], [batch, VIEW_LENGTH])
-        self._runtime.allocate_tensors()
+        with without_chatter("INFO: Created TensorFlow Lite XNNPACK delegate"):
+            self._runtime.allocate_tensors()
         self._input, self._output = self._runtime.get_input_details()[0], self._runtime.get_output_details()[0]
 
     def raw_logits(self, views: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 
 from larun.bundles import FLOAT_FILE, H5_FILE, INT8_FILE, KERAS_FILE, Bundle
 from larun.errors import BundleError, ConfigurationError
+from larun.network.chatter import without_chatter
 from larun.network.infer import Interpreter
 
 REPRESENTATIVE = 500
@@ -111,7 +112,8 @@ def export(model: keras.Model, representative: np.ndarray) -> dict[str, bytes]:
         converter.representative_dataset = lambda: ([view[np.newaxis]] for view in representative.astype(np.float32))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-        quantised = converter.convert()
+        with without_chatter("fully_quantize: "):
+            quantised = converter.convert()
         return {
             KERAS_FILE: without_clock((place / KERAS_FILE).read_bytes()),
             H5_FILE: (place / H5_FILE).read_bytes(),

@@ -8,6 +8,9 @@ from larun.config import Settings
 from larun.errors import InputError
 from larun.paths import Product
 
+SIMULATED = "simulated"
+"""Name of the archive and of the author of what comes from it."""
+
 _USUAL = {"tess": ("spoc", 120), "kepler": ("kepler", 1765), "k2": ("k2", 1765)}
 """Author and cadence that a mission's sector stands for."""
 
@@ -22,8 +25,8 @@ def offered_product(
     InputError
         A folder holds several, none of them the usual one; lists them.
     """
-    if archive.name == "simulated":
-        return Product("tess", sector, "simulated", settings.simulate.cadence_s)
+    if archive.name == SIMULATED:
+        return Product(mission, sector, author or SIMULATED, cadence_s or settings.simulate.cadence_s)
     usual_author, usual_cadence_s = _USUAL.get(mission, ("", 0))
     usual = Product(mission, sector, author or usual_author, cadence_s or usual_cadence_s)
     held = [
