@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from prefect import Task
@@ -27,6 +28,12 @@ in which nothing happens for long, and with it the worker processes.
 def worth_retrying(task: Task, task_run: TaskRun, state: State) -> bool:
     """Whether a failed task may succeed next time: the store or an archive was out of reach."""
     failure = state.result(raise_on_failure=False)
-    if isinstance(failure, PlanMismatch | NotInStore):
+    if isinstance(failure, PlanMismatch | NotInStore) or _disk_full(failure):
         return False
     return isinstance(failure, StoreError | ProductUnreachable | OSError)
+
+
+def _disk_full(failure: Any) -> bool:
+    """Whether there is no space left, which a person has to make."""
+    cause = failure.__cause__ if isinstance(failure, StoreError) else failure
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)

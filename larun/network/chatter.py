@@ -47,7 +47,7 @@ def without_chatter(known: str) -> Iterator[None]:
             os.dup2(kept, 2)
             caught.seek(0)
             passed = b"".join(line for line in caught if not pattern.match(line))
-            with contextlib.suppress(OSError), open(os.dup(2), "wb") as told:
+            with contextlib.suppress(OSError), os.fdopen(os.dup(2), "wb") as told:
                 told.write(passed)
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tiny_sector import GAP, N_CADENCES, PRODUCT, product_bytes, write_folder
+from tiny_sector import GAP, N_CADENCES, PRODUCT, columns_of, file_name, product_bytes, write_folder
 from typer.testing import CliRunner
 
 import larun
@@ -150,25 +150,54 @@ def test_simulate_writes_files_and_truth(tmp_path):
     assert (folder / "truth.csv").read_text().count("\n") == 4
 
 
-def test_examine_without_anything_to_search_fails_and_still_answers(tmp_path):
-    path = tmp_path / "page.fits"
-    path.write_text("<html>not found</html>")
-    result = run("examine", path, tmp_path / "absent.fits", "--json")
+def test_examine_answers_for_every_input_and_fails_if_one_cannot_be_read(tmp_path):
+    page, short = tmp_path / "page.fits", tmp_path / file_name(101)
+    page.write_text("<html>not found</html>")
+    short.write_bytes(product_bytes(101))
+    result = run("examine", page, short, tmp_path / "absent.fits", "--json")
     answers = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [answer["file"] for answer in answers] == [str(path), str(tmp_path / "absent.fits")]
+    assert [answer["file"] for answer in answers] == [str(page), str(short), str(tmp_path / "absent.fits")]
+    assert [answer["status"] == "rejected" for answer in answers] == [False, True, False]
     assert all(answer["reason"] for answer in answers)
     assert result.exit_code == 1
-    assert "nothing could be searched" in result.stderr
+    assert f"2 of 3 light curves could not be read; the first is {page}" in result.stderr.splitlines()[-1]
 
 
-def test_examine_of_a_curve_that_is_too_short(tmp_path):
-    path = tmp_path / "tess2018206045859-s0001-0000000000000101-0120-s_lc.fits"
+def test_examine_of_a_curve_that_is_too_short_is_no_failure(tmp_path):
+    path = tmp_path / file_name(101)
     path.write_bytes(product_bytes(101))
     result = run("examine", path, "--json")
     (answer,) = map(json.loads, result.stdout.splitlines())
     assert answer["target"] == "TIC 101"
     assert answer["n_cadences"] == N_CADENCES - (GAP.stop - GAP.start)
     assert answer["status"] == "rejected"
+    assert answer["reason"]
+    assert result.exit_code == 0
+    said = run("examine", path)
+    assert said.exit_code == 0
+    assert answer["reason"] in said.stderr
+
+
+def test_examine_of_bad_files_says_what_is_wrong_with_each(tmp_path):
+    good = product_bytes(101)
+    flipped = bytearray(good)
+    flipped[-2780] ^= 4
+    blank = columns_of(101, nan=True)
+    bad = {
+        "truncated": (good[: len(good) // 2], "corrupt", "truncated or damaged"),
+        "flipped": (bytes(flipped), "corrupt", "checksum"),
+        "page": (b"<!DOCTYPE html><html></html>", "corrupt", "HTML"),
+        "blank": (product_bytes(101, blank), "rejected", "no good cadence"),
+    }
+    for name, (data, _, _) in bad.items():
+        (tmp_path / f"{name}.fits").write_bytes(data)
+    (tmp_path / "no-time.csv").write_text("day,flux\n1,1\n")
+    result = run("examine", *(tmp_path / f"{name}.fits" for name in bad), tmp_path / "no-time.csv", "--json")
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    for answer, (_, status, word) in zip(answers[:-1], bad.values(), strict=True):
+        assert (answer["status"], word in answer["reason"]) == (status, True), answer
+    assert answers[-1]["status"] == "unreadable"
+    assert "time" in answers[-1]["reason"]
     assert result.exit_code == 1
 
 

@@ -39,9 +39,9 @@ def test_a_group_that_kills_workers_is_split(tmp_path, one_worker):
     assert [done for _, done, _ in heard] == sorted(done for _, done, _ in heard)
 
 
-def test_a_permanent_error_ends_the_run_with_its_reason(tmp_path, one_worker):
+def test_a_permanent_error_ends_the_run_with_its_reason(tmp_path, running_cluster):
     with pytest.raises(RunFailed, match=r"1 of 5 shards missing, the first is 3; .* the disk of shard 3 is full"):
-        run(tmp_path, refuses, 1, one_worker)
+        run(tmp_path, refuses, 1, running_cluster)
     assert sorted(path.name for path in tmp_path.glob("done-*")) == [
         f"done-{i}" for i in range(N_SHARDS) if i != POISON
     ]

@@ -60,8 +60,8 @@ def task_runs(server):
     return httpx.post(f"{server.api_url}/task_runs/filter", json={"limit": 200}).json()
 
 
-def test_two_shards(prefect_server, folder, overrides, two_workers, tmp_path):
-    overrides = overrides | {"run": {"cluster": two_workers}}
+def test_two_shards(prefect_server, folder, overrides, running_cluster, tmp_path):
+    overrides = overrides | {"run": {"cluster": running_cluster}}
     before = {run["id"] for run in task_runs(prefect_server)}
     result = ingest(sector=1, archive=f"folder:{folder}", overrides=overrides)
     assert result["product"] == "tess/s0001/spoc-120s"

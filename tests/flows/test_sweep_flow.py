@@ -3,14 +3,17 @@
 import contextlib
 import io
 import json
+from pathlib import Path
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
+from tiny_sector import tree
+from typer.testing import CliRunner
 
 from flows.ingest import ingest
-from flows.nightly import nightly
 from flows.sweep import sweep
+from larun.cli import app
 from larun.cli.console import Given
 from larun.cli.demo import run_demo
 from larun.objects import Root
@@ -35,12 +38,11 @@ cluster = "{cluster}"
 
 
 @pytest.fixture(scope="module")
-def survey(prefect_server, tmp_path_factory):
+def survey(running_cluster, tmp_path_factory):
     """A demonstration with the default bundle in place of a training; root, settings file and what it printed."""
     folder = tmp_path_factory.mktemp("survey")
-    cluster, config = folder / "one.yaml", folder / "larun.toml"
-    cluster.write_text("kind: local\nworkers: 1\nmemory_limit: 3GiB\n")
-    config.write_text(CONFIG.format(cluster=cluster))
+    config = folder / "larun.toml"
+    config.write_text(CONFIG.format(cluster=running_cluster))
     options = Given(config=str(config), root=str(folder / "root"))
     called = []
 
@@ -89,14 +91,25 @@ def test_the_best_are_an_artifact(survey, prefect_server):
     assert [row["target"] for row in rows] == [row["target"] for row in told["best"]]
 
 
-def test_a_night_finds_nothing_left_to_do(survey, prefect_server):
+def test_a_night_finds_nothing_left_to_do_and_starts_no_cluster(survey, tmp_path, monkeypatch):
+    """The demonstration did the work; of what follows the second night does not change a byte."""
     root, options, told = survey
-    before = httpx.post(f"{prefect_server.api_url}/task_runs/count", json={}).json()
-    overrides = options.overrides(
-        simulate={"stars": STARS}, ingest={"shard_targets": 64, "chunk_targets": 16}, sweep={"bundle": "default"}
-    )
-    result = nightly(sector=1, archive="simulated", config=options.config, overrides=overrides)
-    assert result["sweep"]["run"] == told["summary"]["run"]
-    assert result["ingest"]["targets"] == STARS
-    assert httpx.post(f"{prefect_server.api_url}/task_runs/count", json={}).json() == before
-    assert published(root)["sectors"][result["sweep"]["product"]]["run"] == told["summary"]["run"]
+    config = tmp_path / "night.toml"
+    same = Path(options.config).read_text().replace("[simulate]", f"[simulate]\nstars = {STARS}")
+    config.write_text(same.replace("[ingest]", "[ingest]\nshard_targets = 64\nchunk_targets = 16"))
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    monkeypatch.setattr("flows.fanout.load_cluster", refuse)
+    nights = []
+    for _ in range(2):
+        command = ["nightly", "--sector", "1", "--archive", "simulated", "--root", root.url, "--config", str(config)]
+        ended = CliRunner().invoke(app, [*command, "--json"])
+        assert ended.exit_code == 0, ended.output
+        night = json.loads(ended.stdout)
+        assert night["sweep"]["run"] == told["summary"]["run"]
+        assert night["ingest"]["status"]["stored"] == night["ingest"]["targets"] == STARS
+        nights.append(tree(Path(root.url)))
+    assert nights[0] == nights[1]
+    assert published(root)["sectors"][night["sweep"]["product"]]["run"] == told["summary"]["run"]

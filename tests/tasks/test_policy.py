@@ -1,5 +1,7 @@
 """Only what may succeed next time is tried again, and no task keeps more than counts."""
 
+import errno
+
 import pytest
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
@@ -26,6 +28,14 @@ from tasks.sweep import sweep_shards_task
 )
 def test_what_is_tried_again(failure, again):
     assert worth_retrying(ingest_shard_task, None, Failed(data=failure)) is again
+
+
+def test_a_full_disk_is_for_a_person_to_mend():
+    failure = StoreError("cannot write")
+    failure.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert worth_retrying(ingest_shard_task, None, Failed(data=failure)) is False
+    failure.__cause__ = OSError(errno.EIO, "Input/output error")
+    assert worth_retrying(ingest_shard_task, None, Failed(data=failure)) is True
 
 
 @pytest.mark.parametrize("shard_task", [ingest_shard_task, sweep_shards_task])
