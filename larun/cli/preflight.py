@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from larun.config import Settings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from larun.config import Settings
 
 
 def check_ingest(

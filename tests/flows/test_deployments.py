@@ -63,12 +63,12 @@ def test_every_deployment_is_created_and_the_night_is_scheduled(api):
     assert all("T01:00:00" in run["expected_start_time"] for run in scheduled)
 
 
-def test_a_worker_executes_a_deployed_run(api, tmp_path, one_worker):
+def test_a_worker_executes_a_deployed_run(api, tmp_path, running_cluster):
     folder, root = write_folder(tmp_path / "fits", range(101, 105)), tmp_path / "root"
     config = tmp_path / "larun.toml"
     config.write_text(
         f'root = "{root}"\n[ingest]\nshard_targets = 4\nchunk_targets = 2\nmin_good_cadences = 10\n'
-        f'[run]\ncluster = "{one_worker}"\n'
+        f'[run]\ncluster = "{running_cluster}"\n'
     )
     prefect("deployment", "run", "ingest/nightly", "--param", f"archive=folder:{folder}")
     said = prefect("worker", "start", "--pool", "larun", "--run-once", LARUN_CONFIG=str(config))
