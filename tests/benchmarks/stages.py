@@ -1,24 +1,26 @@
 """Time of each stage per target, from the archive to the detections, for one simulated shard of real-size files.
 
-``python -m tests.benchmarks.stages --json`` prints one JSON object as its last line: milliseconds of CPU per
-target of every stage, median over the rounds, and each stage's share. Everything runs in one process on one thread,
-but for the fetches, which ingest makes in its own threads; they are timed alone.
+``python -m tests.benchmarks.stages --json`` prints one JSON object as its last line: milliseconds of CPU per target
+of every stage, medians over the rounds, and from a further round under the profiler the functions that take most.
+Everything runs on one thread but the fetches, which ingest makes in threads of its own; they are timed alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import cProfile
+import importlib
 import json
 import pstats
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
-from larun.bundles import load_bundle
 from larun.config import Settings
-from larun.network.infer import Classifier
 from larun.objects import Root
 from larun.paths import Product
 from larun.survey.ingest import ShardWork, ingest_shard, open_archive, start_ingest
@@ -27,87 +29,83 @@ from tests.benchmarks.machine import machine, versions
 
 STAGES = {
     "ingest": {
-        "sha256 of the file": ("~", "openssl_sha256"),
-        "decode and verify": ("decode.py", "decode"),
-        "align on the grid": ("align.py", "place"),
-        "write, read back": ("sector.py", "write_shard"),
-        "record": ("ledger.py", "write_record"),
+        "decode": "larun.survey.ingest.decode",
+        "verify": "larun.survey.ingest.verify",
+        "align on the grid": "larun.survey.ingest.place",
+        "write, read back": "larun.survey.ingest.write_shard",
+        "record": "larun.survey.ingest.write_record",
     },
     "sweep": {
-        "read the shard": ("reading.py", "read_shard"),
-        "quality mask, normalise": ("prepare.py", "relative_flux"),
-        "detrend": ("detrend.py", "detrend"),
-        "clip": ("prepare.py", "clip"),
-        "bin": ("box.py", "bin_series"),
-        "box search": ("box.py", "spectra"),
-        "SDE, peaks": ("peaks.py", "efficiencies"),
-        "refine": ("refine.py", "refine"),
-        "measure": ("refine.py", "measure"),
-        "vetting": ("vet.py", "flag"),
-        "views": ("views.py", "shard_views"),
-        "network": ("infer.py", "probabilities"),
-        "write detections": ("tables.py", "write_table"),
+        "read the shard": "larun.survey.sweep.read_shard",
+        "mask, normalise": "larun.search.pipeline.relative_flux",
+        "detrend": "larun.search.pipeline.detrend",
+        "clip": "larun.search.pipeline.clip",
+        "bin": "larun.search.pipeline.bin_series",
+        "box search": "larun.search.pipeline.spectra",
+        "SDE": "larun.search.pipeline.efficiencies",
+        "peaks": "larun.search.pipeline.top_peaks",
+        "refine": "larun.search.pipeline.refine",
+        "measure": "larun.search.pipeline.measure",
+        "vetting": "larun.vet.flag",
+        "views": "larun.survey.classify.shard_views",
+        "network": "larun.network.infer.Classifier.probabilities",
+        "write detections": "larun.survey.sweep.write_table",
     },
 }
-"""Functions that make up the stages: file name and function, as the profiler calls them."""
+"""Functions that make up the stages, by the names under which they are called."""
+
+_SHOWN = 12
 
 
 def measure(stars: int, rounds: int) -> dict:
     """Run ingest and sweep of one shard several times."""
     settings = Settings(simulate={"stars": stars}, ingest={"shard_targets": stars, "fetch_threads": 1})
-    product = Product("tess", 1, "simulated", settings.simulate.cadence_s)
-    fetched = [_fetch(settings, product, stars)]
-    runs: dict[str, list[dict[str, float]]] = {"ingest": [], "sweep": []}
-    for _ in range(rounds + 1):
-        with tempfile.TemporaryDirectory() as folder:
-            for name, times in _round(Root(folder), settings, product, stars).items():
-                runs[name].append(times)
-    stages = {
-        name: {stage: statistics.median(times[stage] for times in measured[1:]) for stage in measured[0]}
-        for name, measured in runs.items()
-    }
+    archive = _Held(settings, Product("tess", 1, "simulated", settings.simulate.cadence_s))
+    measured: dict[str, list[dict[str, float]]] = {"ingest": [], "sweep": []}
+    for _ in range(rounds + 1):  # the first compiles
+        for name, times in _round(settings, archive, _timed).items():
+            measured[name].append(times)
     return {
         "what": f"CPU milliseconds per target, {stars} simulated 2-min stars in one shard, median of {rounds} rounds",
-        "make one simulated file": statistics.median(fetched),
-        **stages,
+        "make one simulated file": archive.cost_ms,
+        **{
+            name: {stage: round(statistics.median(t[stage] for t in times[1:]), 4) for stage in times[0]}
+            for name, times in measured.items()
+        },
+        "profile": _round(settings, archive, _profiled),
         "machine": machine(),
-        "versions": versions("larun", "numpy", "numba", "zarr", "astropy", "ai-edge-litert"),
+        "versions": versions("larun", "numpy", "numba", "zarr", "ai-edge-litert"),
     }
 
 
-def _fetch(settings: Settings, product: Product, stars: int) -> float:
-    """Cost of making one file of the simulated sector, which stands in the place of a download."""
-    archive = open_archive("simulated", settings)
-    targets = archive.targets(product)[: min(stars, 32)]
-    archive.fetch(product, targets[0])
-    started = time.process_time()
-    for target in targets:
-        archive.fetch(product, target)
-    return round(1e3 * (time.process_time() - started) / len(targets), 3)
-
-
-def _round(root: Root, settings: Settings, product: Product, stars: int) -> dict[str, dict[str, float]]:
-    archive = _Held(open_archive("simulated", settings), product)
-    plan = start_ingest(root, archive, product, settings.ingest)
-    work = ShardWork.of(root, archive, plan, 0, settings.ingest)
-    ingest = _profiled(lambda: ingest_shard(work), "ingest", stars)
-    run = start_sweep(root, product, settings)
-    Classifier(load_bundle(settings.sweep.bundle))
-    sweep = _profiled(lambda: sweep_shards(SweepWork(root, run, (0,), settings)), "sweep", stars)
-    return {"ingest": ingest, "sweep": sweep}
+def _round(settings: Settings, archive: _Held, watch: Callable) -> dict[str, dict[str, float]]:
+    """Ingest and sweep into a fresh root, each watched."""
+    stars = settings.simulate.stars
+    with tempfile.TemporaryDirectory() as folder:
+        root = Root(folder)
+        plan = start_ingest(root, archive, archive.product, settings.ingest)
+        work = ShardWork.of(root, archive, plan, 0, settings.ingest)
+        ingest = watch("ingest", lambda: ingest_shard(work), stars)
+        run = start_sweep(root, archive.product, settings)
+        return {
+            "ingest": ingest,
+            "sweep": watch("sweep", lambda: sweep_shards(SweepWork(root, run, (0,), settings)), stars),
+        }
 
 
 class _Held:
-    """An archive whose files were made before the clock runs."""
+    """The simulated archive with its files made before the clock runs; they stand in the place of downloads."""
 
-    _files: dict = {}  # noqa: RUF012 - one for all rounds
+    name = "simulated"
 
-    def __init__(self, archive, product: Product):
-        self.name = archive.name
+    def __init__(self, settings: Settings, product: Product):
+        archive = open_archive("simulated", settings)
+        self.product = product
         self._targets = archive.targets(product)
-        for target in self._targets:
-            if target.product not in self._files:
-                self._files[target.product] = archive.fetch(product, target)
+        archive.fetch(product, self._targets[0])
+        started = time.process_time()
+        self._files = {target.product: archive.fetch(product, target) for target in self._targets}
+        self.cost_ms = round(1e3 * (time.process_time() - started) / len(self._targets), 3)
 
     def targets(self, product: Product):
         return self._targets
@@ -116,35 +114,61 @@ class _Held:
         return self._files[target.product]
 
 
-def _profiled(work, name: str, stars: int) -> dict[str, float]:
-    """CPU time of each stage, and of everything."""
-    profile = cProfile.Profile(time.process_time)
-    started = time.process_time()
+def _timed(name: str, work: Callable[[], object], stars: int) -> dict[str, float]:
+    """CPU milliseconds per target of each stage, of the rest, and of all."""
+    spent = dict.fromkeys(STAGES[name], 0.0)
+    with contextlib.ExitStack() as stack:
+        for stage, function in STAGES[name].items():
+            stack.enter_context(_stopwatch(spent, stage, function))
+        started = time.process_time()
+        work()
+        total = time.process_time() - started
+    spent |= {"rest": total - sum(spent.values()), "all": total}
+    return {stage: 1e3 * seconds / stars for stage, seconds in spent.items()}
+
+
+@contextlib.contextmanager
+def _stopwatch(spent: dict[str, float], stage: str, function: str) -> Iterator[None]:
+    """Add the CPU time of every call of a function to its stage."""
+    owner, _, attribute = function.rpartition(".")
+    try:
+        place = importlib.import_module(owner)
+    except ModuleNotFoundError:
+        module, _, kind = owner.rpartition(".")
+        place = getattr(importlib.import_module(module), kind)
+    original = getattr(place, attribute)
+
+    def watched(*args, **kwargs):
+        started = time.process_time()
+        try:
+            return original(*args, **kwargs)
+        finally:
+            spent[stage] += time.process_time() - started
+
+    with mock.patch.object(place, attribute, watched):
+        yield
+
+
+def _profiled(name: str, work: Callable[[], object], stars: int) -> dict[str, float]:
+    """Functions that take most time themselves, milliseconds per target; the profiler slows short calls."""
+    profile = cProfile.Profile()
     profile.runcall(work)
-    total = time.process_time() - started
-    spent = {}
-    for (file, _, function), (_, _, _, cumulative, _) in pstats.Stats(profile).stats.items():
-        key = (Path(file).name, function.removeprefix("<built-in method _hashlib.").removesuffix(">"))
-        spent[key] = spent.get(key, 0.0) + cumulative
-    stages = {stage: spent.get(function, 0.0) for stage, function in STAGES[name].items()}
-    stages["rest"] = total - sum(stages.values())
-    stages["all"] = total
-    return {stage: round(1e3 * seconds / stars, 4) for stage, seconds in stages.items()}
+    own = {
+        f"{Path(file).name}:{function}": 1e3 * row[2] / stars
+        for (file, _, function), row in pstats.Stats(profile).stats.items()
+    }
+    return {function: round(ms, 4) for function, ms in sorted(own.items(), key=lambda item: -item[1])[:_SHOWN]}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line, and nothing else")
     parser.add_argument("--stars", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     result = measure(arguments.stars, arguments.rounds)
-    if not arguments.json:
-        for name in STAGES:
-            for stage, ms in result[name].items():
-                print(f"{name:8} {stage:26} {ms:9.3f} ms")
-    print(json.dumps(result))
+    print(json.dumps(result) if arguments.json else json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":
