@@ -5,7 +5,6 @@ BIN    := $(VENV)/bin
 DEMO   := survey
 STAMP  := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
-PEERS  := $(VENV)/.installed-bench
 
 export PYTHONUTF8 := 1
 
@@ -35,14 +34,6 @@ $(DEV): $(STAMP)
 	fi
 	@touch $@
 
-$(PEERS): $(DEV)
-	@if command -v uv >/dev/null 2>&1; then \
-	    uv pip install --quiet --python $(BIN)/python --constraint deployments/constraints.txt --editable '.[bench]' ; \
-	else \
-	    $(BIN)/python -m pip install --quiet --constraint deployments/constraints.txt --editable '.[bench]' ; \
-	fi
-	@touch $@
-
 demo: install
 	$(BIN)/larun demo --root $(DEMO)
 
@@ -58,7 +49,7 @@ format: $(DEV)
 test: lint
 	$(BIN)/python -m pytest --cov=larun --cov-report=term --cov-fail-under=85 -p no:cacheprovider
 
-bench: $(PEERS)
+bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks.search --json
 	$(BIN)/python -m tests.benchmarks.stages --json
 
