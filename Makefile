@@ -12,26 +12,22 @@ export PYTHONUTF8 := 1
 
 install: $(STAMP)
 
+# uv where a release is present that knows dependency groups, pip otherwise.
+ifneq ($(shell uv pip install --help 2>/dev/null | grep -e --group),)
+CREATE := uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+PIP    := uv pip install --quiet --python $(BIN)/python --compile-bytecode
+else
+CREATE := $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
 $(STAMP): pyproject.toml deployments/constraints.txt
-	@if command -v uv >/dev/null 2>&1; then \
-	    uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-	    uv pip install --quiet --python $(BIN)/python --compile-bytecode \
-	        --constraint deployments/constraints.txt --editable . ; \
-	else \
-	    $(PYTHON) -m venv $(VENV) && \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	        --constraint deployments/constraints.txt --editable . ; \
-	fi
+	$(CREATE)
+	$(PIP) --constraint deployments/constraints.txt --editable .
 	@touch $@
 
-# `--group` is known to uv and to pip from 25.1 on, so the venv's own pip is brought there first.
 $(DEV): $(STAMP)
-	@if command -v uv >/dev/null 2>&1; then \
-	    uv pip install --quiet --python $(BIN)/python --constraint deployments/constraints.txt --group dev ; \
-	else \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' && \
-	    $(BIN)/python -m pip install --quiet --constraint deployments/constraints.txt --group dev ; \
-	fi
+	$(PIP) --constraint deployments/constraints.txt --group dev
 	@touch $@
 
 demo: install
