@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from larun.config import SimulateSettings
+from larun.config import SimulateSettings, digest
 from larun.errors import InputError, ProductAbsent
 from larun.paths import Product
 from larun.plan import PlannedTarget
@@ -40,13 +40,16 @@ class SimulatedArchive:
     def targets(self, product: Product) -> list[PlannedTarget]:
         """All stars of a simulated sector.
 
+        The name of a product begins with the digest of the simulation, so that a plan is of one simulation only.
+
         Raises
         ------
         InputError
             The product is not a simulated one of the settings' cadence.
         """
         sector = self._sector(product)
-        return [PlannedTarget(star, sector.file_name(star.target_id)) for star in sector.stars]
+        place = f"simulation-{digest(self.settings)[:12]}"
+        return [PlannedTarget(star, f"{place}/{sector.file_name(star.target_id)}") for star in sector.stars]
 
     def fetch(self, product: Product, target: PlannedTarget) -> Generated:
         """Make one star's file.

@@ -26,10 +26,17 @@ def test_targets_and_their_files():
     assert len(targets) == 4
     fetched = archive.fetch(PRODUCT, targets[2])
     assert fetched.data.startswith(b"SIMPLE  =                    T")
-    assert fetched.source == f"simulated:{targets[2].product}"
+    assert fetched.source == f"simulated:{targets[2].product.rpartition('/')[2]}"
     again = pickle.loads(pickle.dumps(archive))
     assert len(pickle.dumps(archive)) < 3000
     assert again.fetch(PRODUCT, targets[2]).data == fetched.data
+
+
+@pytest.mark.parametrize("change", [{"planet_fraction": 0.2}, {"days": 3.0}, {"seed": 1}])
+def test_products_of_another_simulation_have_other_names(change):
+    """A plan names its products, so a sector is never resumed with another simulation."""
+    names = {t.product for t in SimulatedArchive(SETTINGS).targets(PRODUCT)}
+    assert not names & {t.product for t in SimulatedArchive(SETTINGS.model_copy(update=change)).targets(PRODUCT)}
 
 
 @pytest.mark.parametrize(
