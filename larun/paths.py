@@ -5,6 +5,7 @@ All functions return POSIX paths relative to the root, so that they serve a loca
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from larun.errors import InputError
@@ -12,6 +13,7 @@ from larun.errors import InputError
 PUBLISHED = "published.json"
 
 _SEGMENT = {"tess": "s{:04d}", "kepler": "q{:02d}", "k2": "c{:02d}"}
+_AUTHOR = re.compile(r"[a-z0-9][a-z0-9-]*")
 CATALOGUES = {"tess": "TIC", "kepler": "KIC", "k2": "EPIC"}
 """Catalogue of the target numbers, by mission."""
 
@@ -41,6 +43,12 @@ class Product:
     def __post_init__(self):
         if self.mission not in _SEGMENT:
             raise InputError(f"mission must be one of {', '.join(_SEGMENT)}, not {self.mission!r}")
+        if self.sector < 0 or self.cadence_s <= 0:
+            raise InputError(
+                f"sectors count from 0 and cadences are longer than 0 s, not sector {self.sector}, {self.cadence_s} s"
+            )
+        if not _AUTHOR.fullmatch(self.author):
+            raise InputError(f"an author is lower-case letters, digits and hyphens, not {self.author!r}")
 
     @property
     def segment(self) -> str:

@@ -46,3 +46,23 @@ def test_names_of_a_run():
 def test_unknown_missions_are_refused():
     with pytest.raises(InputError, match="tess, kepler, k2, not 'corot'"):
         Product("corot", 1, "x", 32)
+
+
+@pytest.mark.parametrize(
+    ("sector", "author", "cadence_s", "word"),
+    [
+        (-1, "spoc", 120, "sector -1"),
+        (1, "../x", 120, "not '../x'"),
+        (1, "SPOC", 120, "lower-case"),
+        (1, "spoc", 0, "0 s"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(sector, author, cadence_s, word):
+    with pytest.raises(InputError, match=word):
+        Product("tess", sector, author, cadence_s)
+
+
+@pytest.mark.parametrize("sector", [0, 99, 123456])
+def test_any_sector_number_survives(sector):
+    product = Product("tess", sector, "spoc", 120)
+    assert Product.from_zarr_path(product.zarr) == product
