@@ -136,19 +136,26 @@ def write_record(root: Root, product: Product, record: ShardRecord) -> None:
     Raises
     ------
     StoreError
-        Another record of this shard is there.
+        Another record of this shard is there, so another run wrote the same arrays at the same time and what they
+        hold is of either. The record is deleted, and the shard is pending again.
+    PlanMismatch
+        A record of another plan is there; it is left as it is.
     """
     path = product.record(record.shard)
     folder, _, name = path.rpartition("/")
     root.discard_partials(folder, f"{name}.")
-    if root.exists(path):
-        if root.read_json(path) != record.as_json():
-            raise StoreError(
-                f"{root.url_of(path)} already says something else of this shard; it is left as it is. "
-                "Two runs worked on one sector at once, or the archive changed between them."
-            )
+    if root.create_json(path, record.as_json()):
         return
-    root.write_json(path, record.as_json())
+    there = root.read_json(path)
+    if there == record.as_json():
+        return
+    if there.get("plan_digest") != record.plan_digest:
+        raise _of_another_plan(product, record.shard, there.get("plan_digest"), record.plan_digest)
+    root.delete(path)
+    raise StoreError(
+        f"{root.url_of(path)} said something else of this shard: two runs worked on one sector at once, and their "
+        "products differ. The record is deleted, so that the shard is ingested again; let one run do it."
+    )
 
 
 def read_record(root: Root, plan: Plan, shard: int) -> ShardRecord:
@@ -166,8 +173,8 @@ def read_record(root: Root, plan: Plan, shard: int) -> ShardRecord:
 
 def recorded(root: Root, product: Product) -> list[int]:
     """Numbers of the shards that have a record, increasing; their content is not looked at."""
-    names = root.list(product.records, ".json")
-    return sorted(int(name.rpartition("/")[2].removesuffix(".json")) for name in names)
+    stems = [name.rpartition("/")[2].removesuffix(".json") for name in root.list(product.records, ".json")]
+    return sorted(int(stem) for stem in stems if stem.isdecimal())
 
 
 def records(root: Root, product: Product) -> list[ShardRecord]:
@@ -203,12 +210,16 @@ def _read_all(root: Root, plan: Plan) -> list[ShardRecord]:
 def _read(root: Root, product: Product, plan_digest: str, shard: int) -> ShardRecord:
     record = ShardRecord.from_json(root.read_json(product.record(shard)))
     if record.plan_digest != plan_digest:
-        raise PlanMismatch(
-            f"the record of shard {shard} of {product} belongs to the plan {record.plan_digest}, the store's plan is "
-            f"{plan_digest}. Somebody mixed two stores: restore the plan or use another root.",
-            ("plan_digest",),
-        )
+        raise _of_another_plan(product, shard, record.plan_digest, plan_digest)
     return record
+
+
+def _of_another_plan(product: Product, shard: int, came: str | None, expected: str) -> PlanMismatch:
+    return PlanMismatch(
+        f"the record of shard {shard} of {product} belongs to the plan {came}, the store's plan is {expected}. "
+        "Somebody mixed two stores: restore the plan or use another root.",
+        ("plan_digest",),
+    )
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,13 @@ from pathlib import Path
 
 import fsspec
 
-from larun.errors import NotInStore, StoreError
+from larun.errors import InputError, NotInStore, StoreError
 
 PARTIAL_SUFFIX = ".partial"
 """Ending of temporary names; whatever carries it was left by a killed writer."""
+
+_REMOTE = ("s3", "memory")
+"""Protocols of roots that are no folder; `memory` is fsspec's store within one process."""
 
 _UPDATE_ATTEMPTS = 20
 """Times that `Root.update_json` starts again because another process was faster."""
@@ -34,7 +37,7 @@ class Root:
     Parameters
     ----------
     url : str
-        Local path or ``s3://bucket/prefix``.
+        Local path (``~`` is the home folder) or ``s3://bucket/prefix``.
     storage_options : dict
         Options of the fsspec file system, e.g. ``{"endpoint_url": ...}``. Never shown in `repr`.
 
@@ -47,6 +50,10 @@ class Root:
     url: str
     storage_options: dict = field(default_factory=dict, repr=False, hash=False)
 
+    def __post_init__(self):
+        if not self.is_local and self.url.split("://", 1)[0] not in _REMOTE:
+            raise InputError(f"a survey root is a local path or s3://bucket/prefix, not {self.url}")
+
     def __reduce__(self):
         return (type(self), (self.url, self.storage_options))
 
@@ -58,15 +65,16 @@ class Root:
     @cached_property
     def filesystem(self) -> fsspec.AbstractFileSystem:
         """The fsspec file system, listing caches off: other processes write here too."""
-        protocol = "file" if self.is_local else self.url.split("://", 1)[0]
-        options = {"use_listings_cache": False} | self.storage_options if not self.is_local else {}
-        return fsspec.filesystem(protocol, **options)
+        if self.is_local:
+            return fsspec.filesystem("file")
+        options = {"use_listings_cache": False} | self.storage_options
+        return fsspec.filesystem(self.url.split("://", 1)[0], **options)
 
     @cached_property
     def base(self) -> str:
         """Root without its protocol, as `filesystem` wants it."""
         if self.is_local:
-            return str(Path(self.url).absolute())
+            return str(Path(self.url).expanduser().absolute())
         return self.url.split("://", 1)[1].rstrip("/")
 
     def full(self, path: str) -> str:
@@ -119,6 +127,29 @@ class Root:
     def write_json(self, path: str, value: dict) -> None:
         """Write a JSON object with sorted keys, so that equal values are equal bytes."""
         self.write(path, _json_bytes(value))
+
+    def create_json(self, path: str, value: dict) -> bool:
+        """Write a JSON object unless there is one of this name; whether it was written.
+
+        Of several processes that do so at once one succeeds.
+        """
+        data = _json_bytes(value)
+        if self.is_local:
+            with self._named(path, "write"), _locked(Path(self.full(path)).parent):
+                if self.exists(path):
+                    return False
+                self.write(path, data)
+                return True
+        if self._etag(path):
+            return False
+        try:
+            with self._named(path, "write"):
+                self.filesystem.pipe_file(self.full(path), data, IfNoneMatch="*")
+        except StoreError:
+            if self._etag(path) is None:
+                raise
+            return False
+        return True
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Names (relative to the root, sorted) directly below `folder` that end in `suffix`."""
@@ -244,11 +275,19 @@ def _write_local(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        _rename(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
     _flush_folder(path.parent)
+
+
+def _rename(partial: Path, path: Path) -> None:
+    try:
+        partial.replace(path)
+    except FileNotFoundError as error:
+        said = "another process writes it too and took the unfinished one for a leftover; let one run do this work"
+        raise FileNotFoundError(error.errno, said, str(path)) from error
 
 
 def _flush_folder(folder: Path) -> None:

@@ -49,9 +49,31 @@ def test_record_is_written_once(root, plan, tmp_path):
     stamp, content = path.stat().st_mtime_ns, path.read_bytes()
     write_record(root, PRODUCT, record_of(plan, 0))
     assert path.stat().st_mtime_ns == stamp
-    with pytest.raises(StoreError, match="something else"):
-        write_record(root, PRODUCT, record_of(plan, 0, ["absent"] + ["stored"] * 3))
     assert path.read_bytes() == content
+
+
+def test_two_runs_that_differ_leave_the_shard_pending(root, plan):
+    """Both wrote the same arrays, so neither record is true; the next run makes both anew."""
+    write_record(root, PRODUCT, record_of(plan, 0))
+    write_record(root, PRODUCT, record_of(plan, 1))
+    with pytest.raises(StoreError, match=r"something else.*ingested again"):
+        write_record(root, PRODUCT, record_of(plan, 0, ["absent"] + ["stored"] * 3))
+    assert pending(root, plan) == [0, 2]
+
+
+def test_a_record_of_another_plan_is_not_touched(root, plan, tmp_path):
+    write_record(root, PRODUCT, replace(record_of(plan, 0), plan_digest="f" * 64))
+    content = (tmp_path / PRODUCT.record(0)).read_bytes()
+    with pytest.raises(PlanMismatch, match="ffff"):
+        write_record(root, PRODUCT, record_of(plan, 0))
+    assert (tmp_path / PRODUCT.record(0)).read_bytes() == content
+
+
+def test_other_files_among_the_records_are_passed_over(root, plan):
+    write_record(root, PRODUCT, record_of(plan, 0))
+    root.write(f"{PRODUCT.records}/000000 copy.json", b"{}")
+    assert ledger.recorded(root, PRODUCT) == [0]
+    assert pending(root, plan) == [1, 2]
 
 
 def test_leftovers_of_a_killed_writer_are_no_record(root, plan, tmp_path):

@@ -1,10 +1,11 @@
 """Whole objects below a local root; those on S3 are tested with the store."""
 
+import os
 import pickle
 
 import pytest
 
-from larun.errors import NotInStore, StoreError
+from larun.errors import InputError, NotInStore, StoreError
 from larun.objects import PARTIAL_SUFFIX, Root
 
 
@@ -106,6 +107,38 @@ def test_update(root, tmp_path):
     root.update_json("f/a.json", lambda now: now | {"m": now["n"] + 1})
     assert root.read_json("f/a.json") == {"n": 1, "m": 2}
     assert [p.name for p in (tmp_path / "survey/f").iterdir()] == ["a.json"]
+
+
+def test_creating_is_done_once(root, tmp_path):
+    assert root.create_json("f/a.json", {"n": 1})
+    assert not root.create_json("f/a.json", {"n": 2})
+    assert root.read_json("f/a.json") == {"n": 1}
+    assert [p.name for p in (tmp_path / "survey/f").iterdir()] == ["a.json"]
+
+
+def test_two_writers_of_one_object_are_told_so(root, monkeypatch):
+    """The other run takes the unfinished object for what a killed writer left."""
+    flush = os.fsync
+
+    def discard_first(handle):
+        flush(handle)
+        monkeypatch.undo()
+        root.discard_partials("f", "a.")
+
+    monkeypatch.setattr("os.fsync", discard_first)
+    with pytest.raises(StoreError, match=r"cannot write .*f/a: another process writes it too"):
+        root.write("f/a", b"1")
+
+
+@pytest.mark.parametrize("url", ["file:///tmp/survey", "gs://bucket", "http://host/survey", "nonsense://x"])
+def test_roots_of_another_kind_are_refused(url):
+    with pytest.raises(InputError, match=r"a local path or s3://bucket/prefix"):
+        Root(url)
+
+
+def test_a_root_below_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Root("~/survey/").url_of("a") == str(tmp_path / "survey/a")
 
 
 def test_a_root_is_a_small_value(root):

@@ -123,6 +123,24 @@ def test_an_update_loses_no_other_update(root):
     assert len(root.read_json("shared.json")) == 12
 
 
+def test_of_several_creations_one_succeeds(root):
+    start = threading.Barrier(4)
+    won = []
+
+    def create(worker):
+        start.wait()
+        won.append(root.create_json("one.json", {"worker": worker}))
+
+    workers = [threading.Thread(target=create, args=(i,)) for i in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(won) == [False, False, False, True]
+    assert not root.create_json("one.json", {"worker": 9})
+    assert root.read_json("one.json")["worker"] != 9
+
+
 def test_an_update_that_is_always_overtaken_gives_up(root):
     root.write_json("shared.json", {"n": 0})
 
