@@ -117,10 +117,9 @@ def write_shard(root: Root, plan: Plan, index: int, columns: dict[str, np.ndarra
     metadata = sector_metadata(root, plan)
     first = index * plan.shard_targets
     rows = slice(first, first + len(plan.shard(index)))
-    return {
-        array.name: _write_array(root, plan, array.name, metadata[array.name], rows, columns[array.name])
-        for array in SHARD_ARRAYS
-    }
+    # The status comes last: until then a reader sees that these targets are pending.
+    names = sorted((array.name for array in SHARD_ARRAYS), key=lambda name: name == "status")
+    return {name: _write_array(root, plan, name, metadata[name], rows, columns[name]) for name in names}
 
 
 def _write_array(root: Root, plan: Plan, name: str, metadata: dict[str, Any], rows: slice, values: np.ndarray) -> str:

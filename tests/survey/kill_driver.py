@@ -100,12 +100,13 @@ POINTS = {
     "target_id/c/0": "before",
     "flux/c/1/0": "torn unrenamed after",
     "quality/c/2/0": "unrenamed after",
+    "status/c/2": "after",
     "0025-0120-s_lc.fits": "torn after",
     "records/000000.json": "before",
     "records/000001.json": "before torn unrenamed after",
     "records/000002.json": "after",
 }
-"""Ends of paths, and how to die at their first write; `quality` is the last array before a shard's record."""
+"""Ends of paths, and how to die at their first write; `status` is the last array before a shard's record."""
 
 
 def points(paths: list[str]) -> list[tuple[int, str]]:
