@@ -12,6 +12,9 @@ from larun.paths import Product
 from larun.units import BKJD_OFFSET_D, BTJD_OFFSET_D, SECONDS_PER_DAY
 
 SIMULATED = "simulated"
+_TARGET_LIMIT, _COUNT_LIMIT = 2**63, 2**8
+"""What the schema's types of `target_id`, and of `camera` and `ccd`, can hold."""
+
 _REFERENCE_D = {"btjd": BTJD_OFFSET_D, "bkjd": BKJD_OFFSET_D}
 
 
@@ -82,7 +85,13 @@ def author_of(family: Family, primary: Header) -> str:
 
 
 def star_of(family: Family, primary: Header) -> Star:
-    """Target of a product, as its primary header describes it."""
+    """Target of a product, as its primary header describes it; camera and CCD that cannot be are not known.
+
+    Raises
+    ------
+    ProductCorrupt
+        The header gives no target number, or one that cannot be.
+    """
 
     def number(key: str) -> float:
         value = primary.get(key)
@@ -91,10 +100,13 @@ def star_of(family: Family, primary: Header) -> Star:
 
     def count(key: str) -> int:
         value = primary.get(key, 0) if key else 0
-        return value if isinstance(value, int) else 0
+        return value if isinstance(value, int) and 0 <= value < _COUNT_LIMIT else 0
 
+    target_id = primary.integer(family.target_key)
+    if not 0 <= target_id < _TARGET_LIMIT:
+        raise ProductCorrupt(f"header keyword {family.target_key} must be a catalogue number, it is {target_id}")
     return Star(
-        target_id=primary.integer(family.target_key),
+        target_id=target_id,
         ra=number("RA_OBJ"),
         dec=number("DEC_OBJ"),
         tmag=number(family.magnitude_key),

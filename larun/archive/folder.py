@@ -109,9 +109,10 @@ class FolderArchive:
         try:
             return Fetched(path.read_bytes(), str(path))
         except FileNotFoundError as error:
-            raise ProductAbsent(f"{product.catalogue} {target.star.target_id}: there is no file {path}") from error
+            name = f"{product.catalogue} {target.star.target_id}"
+            raise ProductAbsent(f"{name}: there is no file {target.product}") from error
         except OSError as error:
-            raise ProductUnreachable(f"cannot read {path}: {error.strerror}") from error
+            raise ProductUnreachable(f"cannot read {target.product}: {error.strerror}") from error
 
     def _products(self) -> list[_Found]:
         if self._found is None:
@@ -151,8 +152,11 @@ class FolderArchive:
         return f"it holds no light-curve FITS of a kind that larun knows ({KNOWN})"
 
     def _identify(self, path: Path) -> _Found | None:
-        """Product and target of one file; None where neither name nor header says."""
+        """Product and target of one file; None where neither name nor header says, or where a plan cannot name it."""
         place = path.relative_to(self.path).as_posix()
+        if not place.isprintable():
+            log.warning("%r is left out: its name is not UTF-8, or has characters that cannot be shown", place)
+            return None
         official = parse(path.name)
         try:
             primary, table = _headers(path)
@@ -160,7 +164,7 @@ class FolderArchive:
             if found is not None:
                 return found
             reason = "its header is that of no kind that larun knows"
-        except (ProductCorrupt, OSError) as error:
+        except (ProductCorrupt, InputError, OSError) as error:
             reason = str(error)
         if official is None or official.sector is None:
             log.warning("%s is left out: %s, and its name follows no official pattern", path, reason)

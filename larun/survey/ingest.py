@@ -107,8 +107,10 @@ def start_ingest(root: Root, archive: Archive, product: Product, settings: Inges
     try:
         stored = load_plan(root, product)
     except NotInStore:
-        make_plan(archive, product, settings).save(root)
+        made = make_plan(archive, product, settings)
+        made.save(root)
         stored = load_plan(root, product)
+        stored.require_same(made)
     else:
         asked = replace(stored, targets=_ordered_targets(archive, product), **_rules(product, settings))
         stored.require_same(asked)
@@ -194,7 +196,8 @@ def _ingest_target(
     except ProductError as error:
         return replace(blank, status=error.status, reason=str(error))
     except OSError as error:
-        return replace(blank, status=Status.UNREACHABLE, reason=f"{type(error).__name__}: {error}")
+        # `strerror` leaves out the path, which differs from machine to machine.
+        return replace(blank, status=Status.UNREACHABLE, reason=f"{type(error).__name__}: {error.strerror or error}")
     except MemoryError:
         raise
     except Exception as error:
@@ -225,9 +228,10 @@ def _ingest_target(
 
 
 def _set_aside(work: ShardWork, target: PlannedTarget, fetched: Fetched) -> None:
-    folder, leaf = work.product.quarantine, target.product.rpartition("/")[2]
+    path = f"{work.product.quarantine}/{target.product}"
+    folder, _, leaf = path.rpartition("/")
     work.root.discard_partials(folder, f"{leaf}.")
-    work.root.write(f"{folder}/{leaf}", fetched.data)
+    work.root.write(path, fetched.data)
 
 
 def _fetched(work: ShardWork, targets: tuple[PlannedTarget, ...]) -> Iterator[tuple[PlannedTarget, Future[Fetched]]]:

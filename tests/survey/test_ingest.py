@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -25,10 +26,10 @@ from tiny_sector import (
 from larun import ledger
 from larun.archive.folder import FolderArchive
 from larun.config import ConfigurationError, Settings
-from larun.errors import InputError, PlanMismatch, ProductUnreachable, StoreError
+from larun.errors import InputError, NotInStore, PlanMismatch, ProductUnreachable, StoreError
 from larun.objects import Root
 from larun.paths import Product
-from larun.plan import load_plan
+from larun.plan import Plan, load_plan
 from larun.schema import Status
 from larun.store.reading import read_shard
 from larun.survey.ingest import ShardWork, ingest_shard, make_plan, open_archive, start_ingest
@@ -230,7 +231,7 @@ class Flaky(FolderArchive):
     ("error", "status"),
     [
         (ProductUnreachable("503 three times"), "unreachable"),
-        (OSError(5, "Input/output error"), "unreachable"),
+        (OSError("connection reset"), "unreachable"),
         (ZeroDivisionError("a bug"), "corrupt"),
     ],
 )
@@ -419,3 +420,108 @@ def test_work_is_a_small_value_that_can_be_sent(folder, root):
     record = ingest_shard(pickle.loads(sent))
     assert record.shard == 1
     assert root.exists(PRODUCT.record(1))
+
+
+@pytest.mark.parametrize("cards", [{"CAMERA": 300}, {"CCD": -1}, {"TICID": 10**25}, {"TICID": -5}, {"SECTOR": -1}])
+def test_impossible_header_values_keep_no_other_target_from_being_stored(folder, root, cards):
+    """There are no checksums in files of every pipeline, so damage may pass for a value."""
+    (folder / "odd.fits").write_bytes(product_bytes(20, **cards))
+    ingest(root, FolderArchive(folder))
+    assert ledger.counts(root, PRODUCT).by_status["stored"] >= len(TICS)
+
+
+def test_a_file_name_that_is_not_utf8_is_left_out_and_logged(folder, root, caplog):
+    (folder / os.fsdecode(b"caf\xe9.fits")).write_bytes(product_bytes(20))
+    (folder / "café 星.fits").write_bytes(product_bytes(21))
+    ingest(root, FolderArchive(folder))
+    assert ledger.counts(root, PRODUCT).by_status["stored"] == len(TICS) + 1
+    assert "not UTF-8" in caplog.text
+
+
+def test_products_of_one_name_are_quarantined_apart(folder, root):
+    products = {}
+    for tic in (31, 32):
+        good = product_bytes(tic)
+        products[tic] = good[:-2780] + bytes([good[-2780] ^ 4]) + good[-2779:]
+        (folder / str(tic)).mkdir()
+        (folder / str(tic) / "lc.fits").write_bytes(products[tic])
+    ingest(root, FolderArchive(folder))
+    for tic, data in products.items():
+        assert outcome(root, tic).status == "corrupt"
+        assert root.read(f"{PRODUCT.quarantine}/{tic}/lc.fits") == data
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, PermissionError, OSError])
+def test_reasons_name_the_product_and_no_folder(folder, root, error, monkeypatch):
+    archive = FolderArchive(folder)
+    plan = start_ingest(root, archive, PRODUCT, SETTINGS)
+
+    def refuse(path):
+        raise error(5, "Input/output error", str(path))
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    for index in range(plan.n_shards):
+        record = ingest_shard(ShardWork.of(root, archive, plan, index, SETTINGS))
+        assert {o.status for o in record.outcomes} == {"absent" if error is FileNotFoundError else "unreachable"}
+        for found in record.outcomes:
+            assert found.product in found.reason
+            assert str(folder) not in found.reason
+    flaky = Flaky(folder)
+    flaky.error = OSError(5, "Input/output error", str(folder / "x"))
+    other = Root(f"{root.url}-2")
+    monkeypatch.undo()
+    ingest(other, flaky)
+    assert outcome(other, 12).reason == "OSError: Input/output error"
+
+
+def test_a_plan_that_another_run_saved_meanwhile_is_not_taken_for_this_one(folder, root, monkeypatch):
+    archive = FolderArchive(folder)
+    other = make_plan(archive, PRODUCT, SETTINGS.model_copy(update={"min_good_cadences": 11}))
+    save = Plan.save
+
+    def overtaken(plan, place):
+        save(plan, place)
+        save(other, place)
+
+    monkeypatch.setattr(Plan, "save", overtaken)
+    with pytest.raises(PlanMismatch, match="min_good_cadences is 11 in the store and 10 in this run"):
+        start_ingest(root, archive, PRODUCT, SETTINGS)
+
+
+def test_readers_see_a_shard_that_is_being_written_as_pending(folder, root, monkeypatch):
+    """At every write of the shard: the target is pending or whole, and nobody is told to delete anything."""
+    archive = FolderArchive(folder)
+    plan = start_ingest(root, archive, PRODUCT, SETTINGS)
+    write = Root.write
+    seen = []
+
+    def looked(self, path, data):
+        write(self, path, data)
+        if "/c/0" in path:
+            shard, status = read_shard(root, plan, 0)
+            assert (status == 0).all() or np.isfinite(shard.flux[:, 0]).all()
+            seen.append(status[0])
+
+    monkeypatch.setattr(Root, "write", looked)
+    ingest_shard(ShardWork.of(root, archive, plan, 0, SETTINGS))
+    assert seen[-1] == Status.CODES["stored"]
+    assert set(seen[:-1]) == {0}
+
+
+def test_two_runs_with_products_that_differ_end_in_one_consistent_store(folder, root, tmp_path, monkeypatch):
+    """The second run finds another record when it is done; its retry makes the shard anew."""
+    changed = write_folder(tmp_path / "changed", TICS)
+    (changed / file_name(12)).write_bytes(product_bytes(12, columns_of(99)))
+    plan = start_ingest(root, FolderArchive(folder), PRODUCT, SETTINGS)
+    first = ShardWork.of(root, FolderArchive(folder), plan, 0, SETTINGS)
+    second = replace(first, archive=FolderArchive(changed))
+    monkeypatch.setattr("larun.survey.ingest.read_record", lambda *_: (_ for _ in ()).throw(NotInStore("not yet")))
+    ingest_shard(first)
+    with pytest.raises(StoreError, match="two runs worked on one sector"):
+        ingest_shard(second)
+    monkeypatch.undo()
+    record = ingest_shard(second)
+    alone = Root(str(tmp_path / "alone"))
+    assert start_ingest(alone, FolderArchive(changed), PRODUCT, SETTINGS).digest == plan.digest
+    assert ingest_shard(replace(second, root=alone)).hashes == record.hashes
+    assert read_shard(root, plan, 0)[0].flux.tobytes() == read_shard(alone, plan, 0)[0].flux.tobytes()
