@@ -11,6 +11,15 @@ from larun.errors import InputError
 QUALITY_MASKS = {"tess": 17087, "kepler": 1130799, "k2": 1130799}
 """Quality bits that make a cadence bad: lightkurve's ``default`` bitmask of each mission."""
 
+AUTHOR_QUALITY_MASKS = {"tasoc": 1 | 2 | 4 | 128}
+"""The same for pipelines whose bits are not the mission's. TASOC: flagged in the pixels, excluded by hand, removed
+by sigma clipping, interpolated; its other bits say that a jump was corrected (`corrections/quality.py` of TASOC)."""
+
+
+def bad_quality_bits(mission: str, author: str = "") -> int:
+    """Quality bits that make a cadence of a product bad; 0 for a mission whose bits are not known."""
+    return AUTHOR_QUALITY_MASKS.get(author, QUALITY_MASKS.get(mission, 0))
+
 
 @dataclass(frozen=True, slots=True)
 class Star:
@@ -135,6 +144,8 @@ class Shard:
         Time between cadences, seconds.
     time_format : str
         ``btjd`` or ``bkjd``.
+    author : str
+        Pipeline in lower case, which decides what the quality bits mean; empty where not known.
     """
 
     stars: tuple[Star, ...]
@@ -151,6 +162,7 @@ class Shard:
     sector: int = -1
     cadence_s: float = 120.0
     time_format: str = "btjd"
+    author: str = ""
 
     def __len__(self) -> int:
         return len(self.stars)
@@ -250,4 +262,5 @@ def shard_of(curve: LightCurve) -> Shard:
         sector=curve.sector,
         cadence_s=curve.cadence_s,
         time_format=curve.time_format,
+        author=curve.author,
     )

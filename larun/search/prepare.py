@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from larun.config import SearchSettings
-from larun.lightcurve import QUALITY_MASKS, Shard
+from larun.lightcurve import Shard, bad_quality_bits
 from larun.selection import level_and_scatter, median
 
 MIN_GOOD_CADENCES = 100
@@ -19,11 +19,11 @@ ISOLATED_SIGMA = 6.0
 """Single cadences this far below the trend, with both neighbours within half of that, are left out too."""
 
 
-def bad_bits(mission: str, settings: SearchSettings) -> int:
+def bad_bits(mission: str, author: str, settings: SearchSettings) -> int:
     """Quality bits that hide a cadence; 0 for a mission whose bits are not known."""
     if settings.quality_mask is not None:
         return settings.quality_mask
-    return QUALITY_MASKS.get(mission, 0)
+    return bad_quality_bits(mission, author)
 
 
 def relative_flux(shard: Shard, settings: SearchSettings) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -44,7 +44,7 @@ def relative_flux(shard: Shard, settings: SearchSettings) -> tuple[np.ndarray, t
     reasons : (star,) tuple of str
         Empty where the star can be searched.
     """
-    bits = bad_bits(shard.mission, settings)
+    bits = bad_bits(shard.mission, shard.author, settings)
     relative, count, median_flux, spread = _normalise(
         np.ascontiguousarray(shard.flux, np.float32), np.ascontiguousarray(shard.quality, np.int32), np.int32(bits)
     )

@@ -112,6 +112,7 @@ def read_rows(root: Root, product: Product, rows: slice | np.ndarray) -> tuple[S
         sector=product.sector,
         cadence_s=float(product.cadence_s),
         time_format=group.attrs["time_format"],
+        author=product.author,
     )
     return shard, status
 

@@ -26,9 +26,15 @@ def test_relative_flux_has_median_one_and_hides_bad_cadences(make_shard):
 
 
 def test_bits_of_the_mission_or_of_the_settings():
-    assert bad_bits("tess", SETTINGS) == 17087
-    assert bad_bits("", SETTINGS) == 0
-    assert bad_bits("kepler", SearchSettings(quality_mask=3)) == 3
+    assert bad_bits("tess", "spoc", SETTINGS) == bad_bits("tess", "", SETTINGS) == 17087
+    assert bad_bits("", "csv", SETTINGS) == 0
+    assert bad_bits("kepler", "kepler", SearchSettings(quality_mask=3)) == 3
+
+
+def test_bits_of_tasoc_mean_something_else():
+    """Bits 8, 16 and 32 say that a jump was corrected: the flux is good. 128 says that it is interpolated."""
+    mask = bad_bits("tess", "tasoc", SETTINGS)
+    assert [bit for bit in (1, 2, 4, 8, 16, 32, 64, 128) if mask & bit] == [1, 2, 4, 128]
 
 
 @pytest.mark.parametrize(
