@@ -23,6 +23,8 @@ COLUMNS = ("time", "flux", "flux_err", "quality")
 _REQUIRED = COLUMNS[:2]
 _FULL_BJD = 2.4e6
 """Times above this are whole Julian dates, not BTJD or BKJD (which stay below 10,000)."""
+_LONGEST_D = 36525.0
+"""Longest light curve, days. The work of a search grows with it: one missing time written as 0 must not decide."""
 
 
 def read(path: str | Path) -> LightCurve:
@@ -133,6 +135,11 @@ def _curve(columns: dict[str, np.ndarray], path: Path, author: str) -> LightCurv
     if np.median(time[finite]) > _FULL_BJD:
         log.info("%s: times are whole Julian dates, %g was subtracted to make them BTJD", path, BTJD_OFFSET_D)
         time = time - BTJD_OFFSET_D
+    if np.ptp(time[finite]) > _LONGEST_D:
+        raise InputError(
+            f"{path}: its times run from {time[finite].min():.10g} to {time[finite].max():.10g} d, more than a "
+            "century; leave the cell of a missing time empty, in NPZ write NaN"
+        )
     steps = np.diff(np.sort(time[finite]))
     steps = steps[steps > 0]
     if not len(steps):
@@ -153,14 +160,21 @@ def _curve(columns: dict[str, np.ndarray], path: Path, author: str) -> LightCurv
         cadence_no=np.arange(n, dtype=np.int32),
         time=time,
         time_correction=nan.copy(),
-        flux=(flux / scale).astype(np.float32),
-        flux_err=(columns["flux_err"] / scale).astype(np.float32) if "flux_err" in columns else nan.copy(),
+        flux=_float32(flux / scale),
+        flux_err=_float32(columns["flux_err"] / scale) if "flux_err" in columns else nan.copy(),
         background=nan.copy(),
         centroid_col=nan.copy(),
         centroid_row=nan.copy(),
         quality=quality.astype(np.int32),
         source=str(path),
     )
+
+
+def _float32(values: np.ndarray) -> np.ndarray:
+    """Values as float32; NaN where they are too large for it."""
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    return np.where(np.isfinite(single), single, np.float32(np.nan))
 
 
 def _scale(flux: np.ndarray, path: Path) -> float:

@@ -158,3 +158,18 @@ def test_what_is_named_fits_must_be_fits(tmp_path, data, message):
     (tmp_path / "g.fits").write_bytes(data)
     with pytest.raises(ProductCorrupt, match=f"g.fits: .*{message}"):
         read(tmp_path / "g.fits")
+
+
+def test_a_missing_time_written_as_zero_does_not_make_a_light_curve_of_millennia(tmp_path):
+    time = 2458325 + np.arange(200) / 48
+    time[3] = 0
+    np.savez(tmp_path / "a.npz", time=time, flux=np.ones(200))
+    with pytest.raises(InputError, match=r"from -2457000 to 1329\.1.*more than a century"):
+        read(tmp_path / "a.npz")
+
+
+def test_a_flux_too_large_for_float32_is_missing(tmp_path):
+    np.savez(tmp_path / "a.npz", time=np.arange(4.0), flux=[1.0, 1e300, 1.0, 1.0], flux_err=[0.1, 0.1, -1e300, 0.1])
+    curve = read(tmp_path / "a.npz")
+    np.testing.assert_array_equal(curve.flux, np.float32([1, np.nan, 1, 1]))
+    np.testing.assert_array_equal(curve.flux_err, np.float32([0.1, 0.1, np.nan, 0.1]))
