@@ -54,7 +54,10 @@ class IngestSettings(Section):
     chunk_targets: int = Field(16, ge=1, description="targets of one inner chunk, the unit of reading")
     min_good_cadences: int = Field(500, ge=1, description="targets with fewer good cadences are rejected")
     quality_mask: int | None = Field(
-        None, ge=0, description="quality bits that make a cadence bad; by default the mission's, as in lightkurve"
+        None,
+        ge=0,
+        lt=2**31,
+        description="quality bits that make a cadence bad; by default the mission's, as in lightkurve",
     )
     fetch_threads: int = Field(4, ge=1, le=64, description="products fetched at once within one shard")
     quarantine: bool = Field(True, description="keep products that failed verification, for people to look at")
@@ -88,7 +91,7 @@ class SearchSettings(Section):
     max_duty_cycle: float = Field(0.15, gt=0, lt=0.5, description="longest duration over period")
     top_peaks: int = Field(4, ge=1, description="peaks of a star that are refined at full cadence")
     quality_mask: int | None = Field(
-        None, ge=0, description="quality bits that hide a cadence from the search; by default the mission's"
+        None, ge=0, lt=2**31, description="quality bits that hide a cadence from the search; by default the mission's"
     )
 
 

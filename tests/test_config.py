@@ -53,6 +53,7 @@ def test_file_named_by_the_environment(tmp_path, monkeypatch):
         ("[serch]\nwindow_d = 1.0\n", r"serch is no setting; did you mean search\?"),
         ("[search]\nwindow = 1.0\n", r"search\.window is no setting; did you mean search\.window_d\?"),
         ("[search]\nwindow_d = -1.0\n", r"search\.window_d: .*greater than 0.*got -1"),
+        ("[search]\nquality_mask = 2147483648\n", r"search\.quality_mask: .*less than 2147483648"),
         ("[ingest]\nshard_targets = 'many'\n", r"ingest\.shard_targets: .*integer.*'many'"),
         ("[search\n", "is not valid TOML"),
     ],
