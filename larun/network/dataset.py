@@ -114,7 +114,7 @@ def item_views(item: Item, settings: Settings) -> LabelledViews:
         fluxes.append(curve.flux)
         examples.append(Example(curve.star, curve.label, REAL, curve.origin, curve.ephemerides))
     if item.injections:
-        rng = np.random.default_rng([settings.train.seed, zlib.crc32(curve.star.encode()), int(curve.time[0])])
+        rng = np.random.default_rng([settings.train.seed, zlib.crc32(curve.star.encode()), abs(int(curve.time[0]))])
         quiet = detrend(curve.flux[np.newaxis], curve.time, QUIETING_WINDOW_D)[0]
         sigma = point_to_point_scatter(quiet)
         calm = _hourly_excess(quiet, sigma, curve.cadence_d) < MAX_HOURLY_EXCESS

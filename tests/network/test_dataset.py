@@ -49,6 +49,13 @@ def test_a_host_gives_itself_its_quieted_self_and_shapes():
     assert again.digest == data.digest
 
 
+def test_a_host_may_be_older_than_the_zero_point_of_its_times():
+    ancient = curve("q", NOISE)
+    ancient = Curve("q", NOISE, "made", ancient.time - 3000, ancient.flux)
+    assert ancient.time[0] < 0
+    assert dataset.item_views(dataset.Item(ancient, 2), Settings()).offered["real noise"] == 1
+
+
 def test_a_restless_variable_star_hosts_only_planets_and_binaries():
     star = curve("v", STELLAR)
     wave = 0.02 * np.sin(2 * np.pi * star.time / 0.4)
