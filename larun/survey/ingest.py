@@ -25,7 +25,7 @@ from larun.errors import (
     ProductRejected,
 )
 from larun.ledger import ShardRecord, TargetOutcome, read_record, write_record
-from larun.lightcurve import QUALITY_MASKS, Star
+from larun.lightcurve import Star, bad_quality_bits
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan, PlannedTarget, load_plan, order_targets
@@ -308,5 +308,5 @@ def _rules(product: Product, settings: IngestSettings) -> dict[str, int]:
         "shard_targets": settings.shard_targets,
         "chunk_targets": chunk,
         "min_good_cadences": settings.min_good_cadences,
-        "quality_mask": QUALITY_MASKS[product.mission] if mask is None else mask,
+        "quality_mask": bad_quality_bits(product.mission, product.author) if mask is None else mask,
     }

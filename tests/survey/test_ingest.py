@@ -525,3 +525,10 @@ def test_two_runs_with_products_that_differ_end_in_one_consistent_store(folder, 
     assert start_ingest(alone, FolderArchive(changed), PRODUCT, SETTINGS).digest == plan.digest
     assert ingest_shard(replace(second, root=alone)).hashes == record.hashes
     assert read_shard(root, plan, 0)[0].flux.tobytes() == read_shard(alone, plan, 0)[0].flux.tobytes()
+
+
+@pytest.mark.parametrize(("author", "mask"), [("tess-spoc", 17087), ("tasoc", 1 | 2 | 4 | 128)])
+def test_a_plan_counts_good_cadences_by_the_bits_of_its_pipeline(real_data, author, mask):
+    product = Product("tess", 1, author, 1800)
+    plan = make_plan(FolderArchive(str(real_data / "fits")), product, Settings().ingest)
+    assert plan.quality_mask == mask
