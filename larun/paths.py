@@ -18,6 +18,13 @@ CATALOGUES = {"tess": "TIC", "kepler": "KIC", "k2": "EPIC"}
 """Catalogue of the target numbers, by mission."""
 
 
+def parse_star(name: str) -> tuple[str, int] | None:
+    """Mission and number of a star such as ``TIC 261136679`` or ``KIC11904151``; None for any other text."""
+    match = re.fullmatch(r"([A-Z]+)[ _-]*(\d+)", name.strip().upper(), re.ASCII)
+    missions = {catalogue: mission for mission, catalogue in CATALOGUES.items()}
+    return (missions[match[1]], int(match[2])) if match and match[1] in missions else None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Product:
     """One kind of light curve of one observing segment: what a sector store holds.

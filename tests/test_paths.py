@@ -66,3 +66,18 @@ def test_names_that_cannot_be_are_refused(sector, author, cadence_s, word):
 def test_any_sector_number_survives(sector):
     product = Product("tess", sector, "spoc", 120)
     assert Product.from_zarr_path(product.zarr) == product
+
+
+@pytest.mark.parametrize(
+    ("name", "star"),
+    [
+        ("TIC 261136679", ("tess", 261136679)),
+        ("kic11904151", ("kepler", 11904151)),
+        (" EPIC-201367065 ", ("k2", 201367065)),
+        ("261136679", None),
+        ("HD 39091", None),
+        ("TIC 12.fits", None),
+    ],
+)
+def test_names_of_stars(name, star):
+    assert paths.parse_star(name) == star

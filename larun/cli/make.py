@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
@@ -70,24 +69,21 @@ def export(
     The candidates are those of the published sweep.
     """
     from larun.export import export_candidates, export_light_curve
+    from larun.paths import parse_star
     from larun.survey.published import published_candidates
 
     store = survey_root(given(context, config, root, verbose).settings())
     if target is None:
         written = export_candidates(published_candidates(store, product_of(store, sector, mission, author)), path)
     else:
-        written = export_light_curve(store, _number(target), path, sector)
+        star = parse_star(target)
+        if star is None:
+            raise typer.BadParameter(f"{target!r} is no star such as 'TIC 261136679'", param_hint="--target")
+        written = export_light_curve(store, star[1], path, sector, star[0], author)
     if json:
         print_json({"file": str(written)})
         return
     typer.echo(str(written))
-
-
-def _number(target: str) -> int:
-    match = re.fullmatch(r"(?:TIC|KIC|EPIC)?[ _-]*(\d+)", target.strip(), re.IGNORECASE)
-    if match is None:
-        raise typer.BadParameter(f"{target!r} is no star such as 'TIC 261136679'", param_hint="--target")
-    return int(match[1])
 
 
 def simulate(

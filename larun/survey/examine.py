@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from larun.errors import LarunError, NotInStore, ProductError
 from larun.lightcurve import LightCurve, Shard, shard_of
 from larun.network.infer import Classifier
 from larun.objects import Root
-from larun.paths import CATALOGUES
+from larun.paths import CATALOGUES, parse_star
 from larun.schema import CLASSES, SEARCHED, EventFlag, Status
 from larun.store.reading import find_target, products, read_rows
 from larun.survey.classify import classify_shard
@@ -46,7 +45,7 @@ def examine(name: str, settings: Settings, classifier: Classifier) -> list[dict[
         `reason` says why nothing was searched. Nothing that is wrong with the input is raised.
     """
     try:
-        if (star := _star(name)) and not Path(name).exists():
+        if (star := parse_star(name)) and not Path(name).exists():
             return _of_store(*star, settings, classifier)
         curve = files.read(name)
     except ProductError as error:
@@ -58,17 +57,11 @@ def examine(name: str, settings: Settings, classifier: Classifier) -> list[dict[
     return [_answer(name, _target(curve), shard_of(curve), settings, classifier)]
 
 
-def _star(name: str) -> tuple[str, int] | None:
-    """Catalogue and number of names such as `TIC 261136679` or `KIC11904151`."""
-    match = re.fullmatch(r"(TIC|KIC|EPIC)[ _-]*(\d+)", name.strip(), re.IGNORECASE)
-    return (match[1].upper(), int(match[2])) if match else None
-
-
-def _of_store(catalogue: str, number: int, settings: Settings, classifier: Classifier) -> list[dict[str, Any]]:
+def _of_store(mission: str, number: int, settings: Settings, classifier: Classifier) -> list[dict[str, Any]]:
     """Answers of every sector that planned a star: its event, or what became of it at ingest."""
-    root, target = Root(settings.root, settings.storage_options), f"{catalogue} {number}"
+    root, target = Root(settings.root, settings.storage_options), f"{CATALOGUES[mission]} {number}"
     answers = []
-    for product in (p for p in products(root) if p.catalogue == catalogue):
+    for product in products(root, mission):
         file = root.url_of(product.zarr)
         try:
             shard, _ = read_rows(root, product, np.array([find_target(root, product, number)]))
