@@ -87,7 +87,7 @@ class Root:
 
     def exists(self, path: str) -> bool:
         """Whether there is an object or folder of this name."""
-        with self._named(path, "look up"):
+        with self.named(path, "look up"):
             return self.filesystem.exists(self.full(path))
 
     def read(self, path: str) -> bytes:
@@ -100,7 +100,7 @@ class Root:
         StoreError
             The root cannot be read.
         """
-        with self._named(path, "read"):
+        with self.named(path, "read"):
             return self.filesystem.cat_file(self.full(path))
 
     def write(self, path: str, data: bytes) -> None:
@@ -111,7 +111,7 @@ class Root:
         StoreError
             The root cannot be written: rights, a full disk, a lost connection.
         """
-        with self._named(path, "write"):
+        with self.named(path, "write"):
             if self.is_local:
                 _write_local(Path(self.full(path)), data)
             else:
@@ -135,7 +135,7 @@ class Root:
         """
         data = _json_bytes(value)
         if self.is_local:
-            with self._named(path, "write"), _locked(Path(self.full(path)).parent):
+            with self.named(path, "write"), _locked(Path(self.full(path)).parent):
                 if self.exists(path):
                     return False
                 self.write(path, data)
@@ -143,7 +143,7 @@ class Root:
         if self._etag(path):
             return False
         try:
-            with self._named(path, "write"):
+            with self.named(path, "write"):
                 self.filesystem.pipe_file(self.full(path), data, IfNoneMatch="*")
         except StoreError:
             if self._etag(path) is None:
@@ -153,7 +153,7 @@ class Root:
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Names (relative to the root, sorted) directly below `folder` that end in `suffix`."""
-        with self._named(folder, "list"):
+        with self.named(folder, "list"):
             try:
                 names = self.filesystem.ls(self.full(folder), detail=False)
             except FileNotFoundError:
@@ -166,7 +166,7 @@ class Root:
 
     def delete(self, path: str) -> None:
         """Delete an object or a folder with all below it; nothing happens if it is absent."""
-        with self._named(path, "delete"), contextlib.suppress(FileNotFoundError):
+        with self.named(path, "delete"), contextlib.suppress(FileNotFoundError):
             self.filesystem.rm(self.full(path), recursive=True)
 
     def update_json(self, path: str, change: Callable[[dict], dict]) -> None:
@@ -177,7 +177,7 @@ class Root:
         """
         if self.is_local:
             folder, _, name = path.rpartition("/")
-            with self._named(path, "write"), _locked(Path(self.full(path)).parent):
+            with self.named(path, "write"), _locked(Path(self.full(path)).parent):
                 self.discard_partials(folder, f"{name}.")
                 current = self.read_json(path) if self.exists(path) else {}
                 self.write_json(path, change(current))
@@ -188,7 +188,7 @@ class Root:
             data = _json_bytes(change(current))
             condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
             try:
-                with self._named(path, "write"):
+                with self.named(path, "write"):
                     self.filesystem.pipe_file(self.full(path), data, **condition)
             except StoreError:
                 if self._etag(path) == etag:
@@ -200,7 +200,7 @@ class Root:
         )
 
     def _etag(self, path: str) -> str | None:
-        with self._named(path, "look up"):
+        with self.named(path, "look up"):
             try:
                 return self.filesystem.info(self.full(path))["ETag"]
             except FileNotFoundError:
@@ -214,7 +214,7 @@ class Root:
         if not self.is_local:
             return
         place = Path(self.full(folder))
-        with self._named(folder, "clean"):
+        with self.named(folder, "clean"):
             if place.is_dir():
                 for entry in place.iterdir():
                     if entry.name.startswith(prefix) and entry.name.endswith(PARTIAL_SUFFIX):
@@ -228,7 +228,7 @@ class Root:
         self.delete(probe)
 
     @contextlib.contextmanager
-    def _named(self, path: str, verb: str):
+    def named(self, path: str, verb: str):
         """Turn file system errors into ours, naming the object and the cause."""
         try:
             yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
@@ -14,7 +14,8 @@ from larun.lightcurve import Shard, Star
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan
-from larun.schema import FLUX_ARRAYS, SECTOR_COORDINATES, TARGET_ARRAYS, Status
+from larun.schema import CADENCE_ARRAYS, FLUX_ARRAYS, SECTOR_COORDINATES, TARGET_ARRAYS, Status
+from larun.store.sector import values_hash
 
 if TYPE_CHECKING:
     import lightkurve
@@ -58,7 +59,7 @@ def open_sector(root: Root, product: Product) -> xarray.Dataset:
     return dataset.set_coords(sorted(SECTOR_COORDINATES & set(dataset.variables)))
 
 
-def read_shard(root: Root, plan: Plan, index: int) -> tuple[Shard, np.ndarray]:
+def read_shard(root: Root, plan: Plan, index: int, hashes: dict[str, str] | None = None) -> tuple[Shard, np.ndarray]:
     """Read one shard.
 
     Parameters
@@ -69,6 +70,8 @@ def read_shard(root: Root, plan: Plan, index: int) -> tuple[Shard, np.ndarray]:
         Plan of the sector.
     index : int
         Number of the shard.
+    hashes : dict, optional
+        SHA-256 per array, as in the shard's record; what is read must have them.
 
     Returns
     -------
@@ -82,21 +85,47 @@ def read_shard(root: Root, plan: Plan, index: int) -> tuple[Shard, np.ndarray]:
     NotInStore
         The store does not hold the sector.
     StoreError
-        The store says that a target is stored and its data are gone.
+        The store says that a target is stored and its data are gone, or what is read is not what was written.
     """
     first = index * plan.shard_targets
-    return read_rows(root, plan.product, slice(first, first + len(plan.shard(index))))
+    columns, attributes = _read_columns(root, plan.product, slice(first, first + len(plan.shard(index))))
+    times = {"time": plan.grid.time, "cadence_no": plan.grid.cadence_no}
+    altered = [name for name, planned in times.items() if not np.array_equal(columns[name], planned)]
+    altered += [name for name, expected in (hashes or {}).items() if values_hash(columns[name]) != expected]
+    if altered:
+        raise StoreError(
+            f"{', '.join(altered)} of shard {index} in {root.url_of(plan.product.zarr)} are not what was written: "
+            f"objects are missing or damaged. Delete {plan.product.record(index)} and ingest again; if it is `time` "
+            "or `cadence_no`, delete the sector's folder."
+        )
+    return _shard(root, plan.product, columns, attributes)
 
 
 def read_rows(root: Root, product: Product, rows: slice | np.ndarray) -> tuple[Shard, np.ndarray]:
     """Read the given rows of a sector, a slice or an array of row numbers; returns and raises as `read_shard`."""
+    return _shard(root, product, *_read_columns(root, product, rows))
+
+
+def _read_columns(
+    root: Root, product: Product, rows: slice | np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays by name, and attributes of the sector."""
     group = _open_group(root, product)
     with _reading(root, product):
         columns = {a.name: np.asarray(group[a.name].oindex[rows]) for a in TARGET_ARRAYS}
         columns |= {a.name: np.asarray(group[a.name].oindex[rows, slice(None)]) for a in FLUX_ARRAYS}
-        time, cadence_no = np.asarray(group["time"][:]), np.asarray(group["cadence_no"][:])
+        columns |= {a.name: np.asarray(group[a.name][:]) for a in CADENCE_ARRAYS}
+    return columns, group.attrs.asdict()
+
+
+def _shard(
+    root: Root, product: Product, columns: dict[str, np.ndarray], attributes: dict[str, Any]
+) -> tuple[Shard, np.ndarray]:
+    """Shard and status codes, checked for data that are gone."""
     status = columns["status"]
-    lost = (status == Status.CODES[Status.STORED]) & (columns["quality"] == -1).all(axis=1)
+    gone = (columns["quality"] == -1).all(axis=1)
+    gone |= np.isnan(columns["flux"]).all(axis=1) | np.isnan(columns["time_correction"]).all(axis=1)
+    lost = (status == Status.CODES[Status.STORED]) & gone
     if lost.any():
         raise StoreError(
             f"the data of {product.catalogue} {columns['target_id'][lost.argmax()]} and {lost.sum() - 1} others are "
@@ -105,13 +134,13 @@ def read_rows(root: Root, product: Product, rows: slice | np.ndarray) -> tuple[S
         )
     shard = Shard(
         stars=_stars(columns),
-        time=time,
-        cadence_no=cadence_no,
+        time=columns["time"],
+        cadence_no=columns["cadence_no"],
         **{a.name: columns[a.name] for a in FLUX_ARRAYS},
         mission=product.mission,
         sector=product.sector,
         cadence_s=float(product.cadence_s),
-        time_format=group.attrs["time_format"],
+        time_format=attributes["time_format"],
         author=product.author,
     )
     return shard, status
@@ -253,8 +282,9 @@ def _open_group(root: Root, product: Product) -> zarr.Group:
 def _reading(root: Root, product: Product):
     """Turn errors of Zarr and its codecs into ours, naming the sector."""
     try:
-        yield
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        with root.named(product.zarr, "read"):
+            yield
+    except (ValueError, RuntimeError, KeyError) as error:
         raise StoreError(
             f"cannot read {root.url_of(product.zarr)}: {type(error).__name__}: {error}. It is damaged or of another "
             "version: delete the records of the shards concerned and ingest again."

@@ -146,7 +146,12 @@ def _write_array(root: Root, plan: Plan, name: str, metadata: dict[str, Any], ro
     back = np.ascontiguousarray(_memory_array(metadata, stored)[rows])
     if not np.array_equal(back.view(np.uint8), np.ascontiguousarray(values).view(np.uint8)):
         raise StoreError(f"{root.url_of(path)} does not decode to what was encoded; Zarr or its codec is broken")
-    return hashlib.sha256(np.ascontiguousarray(back, back.dtype.newbyteorder("<"))).hexdigest()
+    return values_hash(back)
+
+
+def values_hash(values: np.ndarray) -> str:
+    """Hexadecimal SHA-256 of an array's values, little endian, C order; what a record holds per array."""
+    return hashlib.sha256(np.ascontiguousarray(values, values.dtype.newbyteorder("<"))).hexdigest()
 
 
 def _read_back(root: Root, path: str, written: bytes) -> bytes:

@@ -168,8 +168,9 @@ def sweep_shards(work: SweepWork) -> dict[str, int]:
 
 def detect(work: SweepWork, plan: Plan, index: int, classifier: Classifier) -> dict[str, Any]:
     """Detection rows of one shard, columns of `larun.schema.DETECTION_COLUMNS`; one row for every target."""
-    shard, _ = read_shard(work.root, plan, index)
-    outcomes = ledger.read_record(work.root, plan, index).outcomes
+    record = ledger.read_record(work.root, plan, index)
+    outcomes = record.outcomes
+    shard, _ = read_shard(work.root, plan, index, record.hashes)
     stored = np.array([o.status == Status.STORED for o in outcomes])
     result = classify_shard(shard, work.settings, classifier, stored)
     said = [_row_status(*row) for row in zip(outcomes, result.searched, result.reason, strict=True)]

@@ -10,6 +10,7 @@ from tiny_sector import N_CADENCES, PRODUCT, SETTINGS, columns_of, file_name, pr
 from larun.archive.folder import FolderArchive
 from larun.config import IngestSettings
 from larun.errors import NotInStore, StoreError
+from larun.ledger import read_record
 from larun.lightcurve import Star
 from larun.objects import Root
 from larun.paths import Product
@@ -130,6 +131,45 @@ def test_lost_data_are_noticed(root, tmp_path):
     with pytest.raises(StoreError, match=r"are gone.*ingest again"):
         read_shard(copy, plan, 0)
     read_shard(copy, plan, 1)
+
+
+@pytest.mark.parametrize("name", ["time_correction", "flux"])
+def test_lost_times_and_fluxes_of_one_star_are_noticed(root, tmp_path, name):
+    """Without its correction a star would silently get the time of the spacecraft."""
+    copy = copy_of(root, tmp_path)
+    copy.delete(f"{PRODUCT.zarr}/{name}/c/0/0")
+    with pytest.raises(StoreError, match="are gone"):
+        light_curve(copy, PRODUCT, 41)
+
+
+@pytest.mark.parametrize("name", ["time", "cadence_no"])
+def test_lost_cadences_are_noticed(root, tmp_path, name):
+    copy = copy_of(root, tmp_path)
+    copy.delete(f"{PRODUCT.zarr}/{name}/c/0")
+    with pytest.raises(StoreError, match=f"^{name} of shard 0 .* not what was written"):
+        read_shard(copy, load_plan(copy, PRODUCT), 0)
+
+
+def test_data_are_those_of_the_record(root, tmp_path):
+    copy = copy_of(root, tmp_path)
+    plan = load_plan(copy, PRODUCT)
+    hashes = read_record(copy, plan, 0).hashes
+    read_shard(copy, plan, 0, hashes)
+    for name in ("background/c/0/0", "tmag/c/0"):
+        copy.delete(f"{PRODUCT.zarr}/{name}")
+    with pytest.raises(StoreError, match=r"^background, tmag of shard 0 .*records/000000\.json and ingest again"):
+        read_shard(copy, plan, 0, hashes)
+    read_shard(copy, plan, 1, read_record(copy, plan, 1).hashes)
+
+
+def test_a_store_out_of_reach_is_not_called_damaged(root, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("zarr.storage.LocalStore.get", refuse)
+    with pytest.raises(StoreError, match=r"cannot read .*: Permission denied") as caught:
+        read_shard(root, load_plan(root, PRODUCT), 0)
+    assert "elete" not in str(caught.value)
 
 
 def test_damaged_data_are_noticed(root, tmp_path):

@@ -299,6 +299,16 @@ def test_a_mixed_store_is_refused(root):
         start_sweep(root, PRODUCT, settings_of(root.url))
 
 
+def test_a_store_that_lost_data_is_not_swept(root):
+    """A missing object reads as NaN: the times would be those of the spacecraft."""
+    settings = settings_of(root.url)
+    run = start_sweep(root, PRODUCT, settings)
+    root.delete(f"{PRODUCT.zarr}/centroid_col/c/0/0")
+    with pytest.raises(StoreError, match=r"^centroid_col of shard 0 .*not what was written"):
+        sweep_shards(SweepWork(root, run, (0,), settings))
+    assert [i for group in pending_groups(root, run, 1) for i in group] == list(range(run.n_shards))
+
+
 def test_an_absent_bundle_is_refused_before_anything_is_written(root):
     with pytest.raises(BundleError):
         start_sweep(root, PRODUCT, settings_of(root.url, sweep={"bundle": "nobody"}))
