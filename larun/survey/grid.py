@@ -12,12 +12,16 @@ from larun.errors import InputError, ProductError, ProductUnreachable
 from larun.lightcurve import CadenceGrid, LightCurve
 from larun.paths import Product
 from larun.plan import PlannedTarget
+from larun.units import SECONDS_PER_DAY
 
 REFERENCES = 8
 """Products whose cadences make the sector's grid."""
 
 MAX_GRID_CADENCES = 400_000
 """A sector of 20-second cadences has 120,000; more means cadence numbers of another kind."""
+
+MAX_STEP_ERROR = 0.1
+"""Largest error of a time step of a reference, as a share of it; the missions' own are below 0.0002."""
 
 _REFERENCE_ATTEMPTS = 32
 
@@ -44,16 +48,32 @@ def find_references(archive: Archive, product: Product, targets: tuple[PlannedTa
             transient = transient or isinstance(error, ProductUnreachable | OSError)
             said.append(f"{target.product}: {error}")
             continue
-        if np.isfinite(curve.time).sum() >= 2:
-            found.append(curve)
+        if fault := _irregularity(curve):
+            said.append(f"{target.product}: {fault}")
         else:
-            said.append(f"{target.product}: fewer than 2 cadences have a time")
+            found.append(curve)
         if len(found) == REFERENCES:
             break
     if not found:
         text = f"the cadences of {product} cannot be known, no product of {len(said)} tried is usable: "
         raise (ProductUnreachable if transient else InputError)(text + "; ".join(said))
     return found
+
+
+def _irregularity(curve: LightCurve) -> str:
+    """What is wrong with the times of a light curve; empty where they follow its cadence numbers.
+
+    Not every pipeline's files carry checksums, so damage may pass for a time.
+    """
+    order = np.argsort(curve.cadence_no, kind="stable")
+    order = order[np.isfinite(curve.time[order])]
+    if len(order) < 2:
+        return "fewer than 2 cadences have a time"
+    steps = np.diff(curve.cadence_no[order].astype(np.int64)) * curve.cadence_s / SECONDS_PER_DAY
+    off = np.abs(np.diff(spacecraft_time(curve)[order]) / steps - 1) > MAX_STEP_ERROR
+    if not off.any():
+        return ""
+    return f"its times do not follow its cadence numbers, first after cadence {curve.cadence_no[order[off.argmax()]]}"
 
 
 def _spread(targets: tuple[PlannedTarget, ...]) -> list[PlannedTarget]:

@@ -532,3 +532,18 @@ def test_a_plan_counts_good_cadences_by_the_bits_of_its_pipeline(real_data, auth
     product = Product("tess", 1, author, 1800)
     plan = make_plan(FolderArchive(str(real_data / "fits")), product, Settings().ingest)
     assert plan.quality_mask == mask
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "status"),
+    [("CADENCENO", 2**20, "rejected"), ("CADENCENO", -(2**22), "rejected"), ("TIME", 0.7, "corrupt")],
+)
+def test_a_product_whose_times_do_not_follow_its_cadences_makes_no_grid(folder, root, column, change, status):
+    """One flipped bit, in a file without checksums, of the first reference."""
+    columns = columns_of(11)
+    columns[column][30] += change
+    (folder / file_name(11)).write_bytes(product_bytes(11, columns))
+    plan = ingest(root, FolderArchive(folder))
+    np.testing.assert_allclose(plan.grid.time, spacecraft_time(), rtol=0, atol=1e-9)
+    assert outcome(root, 11).status == status
+    assert ledger.counts(root, PRODUCT).by_status["stored"] == len(TICS) - 1
