@@ -129,7 +129,7 @@ def export_light_curve(
 
 
 def _fits(curve: LightCurve, product: Product) -> HDUList:
-    """Light curve in the layout of its mission, which lightkurve and `larun examine` read."""
+    """Light curve in the layout of its mission, which lightkurve reads, and `larun examine` where it is PDCSAP."""
     from astropy.io import fits
 
     tess = product.mission == "tess"
