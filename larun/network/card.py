@@ -61,8 +61,8 @@ def _training(manifest: dict[str, Any]) -> list[str]:
             f"{t['epochs_run']} of {t['epochs']} epochs, the weights of epoch {t['best_epoch']} (least validation "
             f"loss), batch {t['batch_size']}, peak learning rate {t['learning_rate']:g}, seed {t['seed']}, "
             f"augmentation {'on' if t['augment'] else 'off'}. Every view comes from the event that the survey's own "
-            "search found in the light curve. Planets and binaries whose event is not their own signal were left "
-            "out, so the scores say nothing about signals that the search misses."
+            "search found in the light curve. Planets, binaries and anomalies whose event is not their own signal "
+            "were left out, so the scores say nothing about signals that the search misses."
         ),
         "",
         (
@@ -94,10 +94,11 @@ def _overview(metrics: dict[str, Any]) -> list[str]:
 
 def _classes(scores: dict[str, Any]) -> list[str]:
     names = ("precision", "recall", "f1", "average_precision", "auc")
-    lines = ["| class | views | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(names)]
+    lines = ["| class | views | stars | " + " | ".join(names) + " |", "|---|---|---|" + "---|" * len(names)]
     for name in CLASSES:
         figures = scores["classes"][name]
-        lines.append(f"| {name} | {figures['views']} | " + " | ".join(_figure(figures[n]) for n in names) + " |")
+        cells = (str(figures["views"]), str(figures["stars"]), *(_figure(figures[n]) for n in names))
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -128,10 +129,10 @@ def _limits(manifest: dict[str, Any]) -> list[str]:
     if real is None:
         lines.append("- No real light curve was held out to score it: the figures say nothing about real stars.")
     else:
-        few = [name for name in CLASSES if real["classes"][name]["views"] < 30]
+        few = [f"{name} ({n})" for name in CLASSES if (n := real["classes"][name]["stars"]) < 30]
         if few:
             lines.append(
-                f"- Real held-out views are too few (under 30) to judge {', '.join(few)}: only injected or simulated "
+                f"- Real held-out stars are too few (under 30) to judge {', '.join(few)}: only injected or simulated "
                 "examples speak for them, and those share their shapes with the training."
             )
     lines += [

@@ -33,9 +33,9 @@ def evaluate(probabilities: np.ndarray, label: np.ndarray, star: np.ndarray, see
     -------
     dict
         ``views``, ``stars``, ``accuracy``, ``macro_f1``, ``brier``, ``ece`` with 95 % intervals as
-        ``{"value", "low", "high"}``; ``classes``: per class ``views``, ``precision``, ``recall``, ``f1``,
-        ``average_precision``, ``auc`` alike; ``confusion``: rows true, columns predicted. None where a figure
-        is not defined, as for a class without views.
+        ``{"value", "low", "high"}``; ``classes``: per class ``views``, their ``stars``, ``precision``,
+        ``recall``, ``f1``, ``average_precision``, ``auc`` alike; ``confusion``: rows true, columns predicted.
+        None where a figure is not defined, as for a class without views.
     """
     label = np.asarray(label)
     stars, member = np.unique(np.asarray(star), return_inverse=True)
@@ -54,7 +54,7 @@ def evaluate(probabilities: np.ndarray, label: np.ndarray, star: np.ndarray, see
             for name in ("accuracy", "macro_f1", "brier", "ece")
         },
         "classes": {
-            name: {"views": int(np.sum(label == k))}
+            name: {"views": int(np.sum(label == k)), "stars": len(np.unique(member[label == k]))}
             | {
                 figure: _interval(point[figure][k], [draw[figure][k] for draw in draws])
                 for figure in ("precision", "recall", "f1", "average_precision", "auc")

@@ -42,6 +42,9 @@ MIN_TRANSITS = 2
 SINGLE_EVENT = 0.9
 """A transit with a larger share of the dimming counts as a single one."""
 
+DURATION_MARGIN = 0.2
+"""Refined durations may lie outside the trial durations by this share."""
+
 SHAPE_BINS = 80
 """Bins of the folded transit, three durations long, for the trapezoid."""
 
@@ -221,10 +224,11 @@ def _merit(box: Box) -> tuple[bool, float]:
 
 def _climbed(data: Series, start: Box, settings: SearchSettings, rounds: tuple[int, int]) -> Box | None:
     """Refine one box; None where it does not dim."""
-    shortest = max(settings.min_duration_h / HOURS_PER_DAY * 0.8, data.cadence_d)
+    shortest = max(settings.min_duration_h / HOURS_PER_DAY * (1 - DURATION_MARGIN), data.cadence_d)
+    longest = max(settings.max_duration_h / HOURS_PER_DAY * (1 + DURATION_MARGIN), shortest)
     period, t0, duration, power = climb(
         data.time, data.table, data.cadence_d, data.sums, start.period, start.t0, start.duration,
-        shortest, settings.max_duty_cycle, *rounds,
+        shortest, longest, settings.max_duty_cycle, *rounds,
     )  # fmt: skip
     if not power > 0:
         return None
@@ -244,7 +248,7 @@ def _true_period(data: Series, best: Box, settings: SearchSettings) -> Box:
         if not rivals:
             break
         best = max(rivals, key=lambda box: box.power)
-    if best.depths.odd_even > ODD_EVEN_SPLIT and 2 * best.period <= _longest(data):
+    if best.depths.odd_even > ODD_EVEN_SPLIT and 2 * best.period <= _longest(data, settings):
         # Of the two kinds the deeper transits are the primaries.
         starts = [Box(2 * best.period, best.t0 + k * best.period, best.duration, 0.0, best.sde) for k in (0, 1)]
         doubled = [_climbed(data, start, settings, MIDDLE) for start in starts]
@@ -253,9 +257,9 @@ def _true_period(data: Series, best: Box, settings: SearchSettings) -> Box:
     return best
 
 
-def _longest(data: Series) -> float:
-    """Longest period that leaves room for two transits, days."""
-    return (data.time[-1] - data.time[0]) / 2 * 1.02
+def _longest(data: Series, settings: SearchSettings) -> float:
+    """Longest period that is asked for and leaves room for two transits, days."""
+    return min((data.time[-1] - data.time[0]) / 2 * 1.02, settings.max_period_d)
 
 
 def _harmonics(data: Series, best: Box, settings: SearchSettings) -> list[Box]:
@@ -263,7 +267,7 @@ def _harmonics(data: Series, best: Box, settings: SearchSettings) -> list[Box]:
     boxes = []
     for ratio in HARMONIC_RATIOS:
         period = best.period * ratio
-        if not settings.min_period_d <= period <= _longest(data):
+        if not settings.min_period_d <= period <= _longest(data, settings):
             continue
         duration = min(best.duration, settings.max_duty_cycle * period)
         for k in range(int(np.ceil(ratio))):

@@ -82,7 +82,9 @@ def box_power(time, table, cell, sums, period, t0, duration):
 
 
 @njit(cache=True, nogil=True)
-def climb(time, table, cell, sums, period, t0, duration, min_duration, max_duty, first_round, rounds):
+def climb(
+    time, table, cell, sums, period, t0, duration, min_duration, max_duration, max_duty, first_round, rounds
+):  # fmt: skip
     """Refine an ephemeris by a local search whose steps halve.
 
     Parameters
@@ -95,8 +97,8 @@ def climb(time, table, cell, sums, period, t0, duration, min_duration, max_duty,
         From `cumulative`, of zero-mean flux in units of its noise.
     period, t0, duration : float
         Start, days.
-    min_duration, max_duty : float
-        Limits: days, and share of the period.
+    min_duration, max_duration, max_duty : float
+        Limits: days, days, and share of the period.
     first_round, rounds : int
         Half-open range of rounds; each round halves the steps of the one before, and round 0 spans one and a
         half durations of drift over the data.
@@ -122,7 +124,7 @@ def climb(time, table, cell, sums, period, t0, duration, min_duration, max_duty,
                     best, period, t0 = power, p, e
         p0, e0 = period, t0
         for i in range(-2, 3):
-            d = min(max(d0 * stretch**i, min_duration), max_duty * p0)
+            d = min(max(d0 * stretch**i, min_duration), max_duration, max_duty * p0)
             for j in range(-2, 3):
                 e = e0 + j * shift * d0
                 power = box_power(time, table, cell, sums, p0, e, d)

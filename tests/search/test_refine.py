@@ -19,9 +19,9 @@ def light_curve(period, t0, duration, depth, *, noise=5e-4, days=27.0, seed=0):
     return time, flux.astype(np.float32)
 
 
-def found(time, flux, start, noise=5e-4):
+def found(time, flux, start, noise=5e-4, settings=SETTINGS):
     data = series(time, flux, noise, CADENCE_D)
-    best = refine(data, [Box(*start, 0.0, 9.0)], SETTINGS)
+    best = refine(data, [Box(*start, 0.0, 9.0)], settings)
     return measure(data, best, len(time))
 
 
@@ -80,6 +80,20 @@ def test_red_noise_widens_the_error_of_the_depth():
     red = depths(series(time, flux + slow, 5e-4, CADENCE_D), 3.0, 1001.0, 0.1)
     assert white.noise == pytest.approx(1 / np.sqrt(14.4), rel=0.25)
     assert red.error > 2 * white.error
+
+
+def test_no_period_beyond_the_longest_that_is_asked_for():
+    time, flux = light_curve(1.5, 1000.4, 0.1, (8e-3, 5e-3))
+    event = found(time, flux, (1.5, 1000.4, 0.1), settings=SearchSettings(max_period_d=2.0))
+    assert event["period_d"] == pytest.approx(1.5, rel=1e-3)
+
+
+def test_no_box_much_longer_than_the_longest_that_is_asked_for():
+    time, flux = light_curve(9.0, 1004.0, 1.2, 3e-3)
+    data = series(time, flux, 5e-4, CADENCE_D)
+    start = [Box(9.0, 1004.0, 0.4, 0.0, 9.0)]
+    assert refine(data, start, SearchSettings(max_duration_h=12)).duration == pytest.approx(1.2 * 12 / 24)
+    assert refine(data, start, SearchSettings(max_duration_h=48)).duration > 0.8
 
 
 def test_one_transit_is_one_event():
