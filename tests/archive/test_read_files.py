@@ -45,7 +45,7 @@ def test_a_byte_order_mark_and_a_name_that_says_nothing_are_no_hindrance(tmp_pat
 
 
 def test_whole_julian_dates_become_btjd(tmp_path, caplog):
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="larun"):
         curve = read(written(tmp_path, "time,flux\n2458325.25,1\n2458325.5,1\n2458325.75,1\n"))
     np.testing.assert_array_equal(curve.time, [1325.25, 1325.5, 1325.75])
     assert curve.cadence_s == 21600.0
