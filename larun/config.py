@@ -176,10 +176,6 @@ class Settings(BaseSettings):
     train: TrainSettings = Field(default_factory=TrainSettings)
     run: RunSettings = Field(default_factory=RunSettings)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Settings as recorded with a run; access options are left out, they may hold secrets."""
-        return self.model_dump(mode="json", exclude={"storage_options"})
-
 
 def digest(*sections: BaseModel) -> str:
     """Hexadecimal SHA-256 over the values of the given sections, 64 characters."""

@@ -104,7 +104,12 @@ def start_sweep(root: Root, product: Product, settings: Settings) -> SweepRun:
         )
     bundle = load_bundle(settings.sweep.bundle, root)
     records_digest = _records_digest(root, plan)
-    config_digest = digest(settings.search, settings.vet, settings.sweep.model_copy(update=_SAME_RESULT))
+    deciding = {
+        "search": settings.search,
+        "vet": settings.vet,
+        "sweep": settings.sweep.model_copy(update=_SAME_RESULT),
+    }
+    config_digest = digest(*deciding.values())
     parts = (plan.digest, records_digest, bundle.digest, config_digest, larun.__version__)
     run = SweepRun(
         product=product,
@@ -128,7 +133,7 @@ def start_sweep(root: Root, product: Product, settings: Settings) -> SweepRun:
             "bundle": run.bundle_name,
             "bundle_digest": run.bundle_digest,
             "config_digest": run.config_digest,
-            "settings": settings.snapshot(),
+            "settings": {name: section.model_dump(mode="json") for name, section in deciding.items()},
         },
     )
     return run
