@@ -205,6 +205,10 @@ DETECTION_COLUMNS: tuple[Column, ...] = (
     *PROVENANCE_COLUMNS,
 )
 
+PARTITIONS = ("mission", "sector", "run")
+"""Columns that are the folders of a table, `mission=tess/sector=1/run=...`, and not in its files: that is where every
+reader of such folders looks for them, and several refuse files that hold them too."""
+
 CANDIDATE_COLUMNS: tuple[Column, ...] = (
     Column("rank", "int32", None, "1 is the most promising"),
     Column("score", "float32", None, "what the ranking sorts by, 0 to 1"),
@@ -261,6 +265,7 @@ def listing() -> str:
         lines += ["", f"## {title}", "", "| column | dtype | unit | meaning |", "|---|---|---|---|"]
         lines += [f"| `{c.name}` | {c.dtype} | {c.unit or ''} | {c.meaning} |" for c in columns]
     lines += ["", UNKNOWN]
+    lines += ["", f"{', '.join(f'`{name}`' for name in PARTITIONS)} are in the folder names, not in the files."]
     lines += ["", "## Flags", "", "| bit | name |", "|---|---|"]
     lines += [f"| {flag.value} | {flag.name.lower()} |" for flag in EventFlag]
     lines += ["", "## Classes", "", ", ".join(CLASSES) + "."]

@@ -1,4 +1,8 @@
-"""Parquet tables whose fields carry unit and meaning, written from and checked against `larun.schema`."""
+"""Parquet tables whose fields carry unit and meaning, written from and checked against `larun.schema`.
+
+Columns that name a folder of the table, such as ``sector=1``, are not in its files: readers of partitioned folders
+take them from the path, and `read_table` does.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from larun.errors import NotInStore, StoreError
 from larun.objects import Root
-from larun.schema import SCHEMA_VERSION, Column
+from larun.schema import DETECTION_COLUMNS, PARTITIONS, SCHEMA_VERSION, Column
 
 _TYPES = {"str": pa.string(), "bool": pa.bool_(), "list[str]": pa.list_(pa.string())}
+_PARTITION_COLUMNS = tuple(column for column in DETECTION_COLUMNS if column.name in PARTITIONS)
+_ORDER = b"larun_columns"
+"""Key of a file's metadata: names of all columns in order, those of the folders too."""
 
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
@@ -58,8 +66,11 @@ def make_table(columns: Mapping[str, Any] | np.ndarray, schema_columns: Sequence
 def write_table(
     root: Root, path: str, columns: Mapping[str, Any] | np.ndarray, schema_columns: Sequence[Column]
 ) -> None:
-    """Write one Parquet object; equal values are equal bytes. Arguments and errors as in `make_table`."""
-    table = make_table(columns, schema_columns)
+    """Write one Parquet object; equal values are equal bytes.
+
+    Arguments and errors as in `make_table`; a `StoreError` too where a column differs from the folder it names.
+    """
+    table = _without_partitions(make_table(columns, schema_columns), path)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     folder, _, name = path.rpartition("/")
@@ -90,9 +101,36 @@ def read_table(root: Root, path: str) -> pa.Table:
 
 def _read_part(root: Root, path: str) -> pa.Table:
     try:
-        return pq.read_table(pa.BufferReader(root.read(path)))
+        table = pq.read_table(pa.BufferReader(root.read(path)))
     except pa.ArrowInvalid as error:
         raise StoreError(f"{root.url_of(path)} should be Parquet and is not: {error}") from error
+    return _with_partitions(table, path)
+
+
+def _folder_values(path: str) -> dict[str, str]:
+    """Names and values of the folders of a partitioned table."""
+    return dict(part.split("=", 1) for part in path.split("/")[:-1] if "=" in part)
+
+
+def _without_partitions(table: pa.Table, path: str) -> pa.Table:
+    order = ",".join(table.column_names)
+    for name, value in _folder_values(path).items():
+        if name in table.column_names:
+            if any(str(given) != value for given in pc.unique(table[name]).to_pylist()):
+                raise StoreError(f"the column {name} should be {value} throughout, as the folder of {path} says")
+            table = table.drop_columns(name)
+    return table.replace_schema_metadata((table.schema.metadata or {}) | {_ORDER: order.encode()})
+
+
+def _with_partitions(table: pa.Table, path: str) -> pa.Table:
+    metadata = dict(table.schema.metadata or {})
+    order = metadata.pop(_ORDER, b"").decode().split(",")
+    values = _folder_values(path)
+    for field in arrow_schema(_PARTITION_COLUMNS):
+        if field.name in order and field.name not in table.column_names:
+            column = pa.array([values[field.name]] * table.num_rows, pa.string()).cast(field.type)
+            table = table.append_column(field, column)
+    return table.select(order).replace_schema_metadata(metadata) if order != [""] else table
 
 
 def _column(values: Any, field: pa.Field) -> pa.Array:

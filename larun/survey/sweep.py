@@ -113,7 +113,8 @@ def start_sweep(root: Root, product: Product, settings: Settings) -> SweepRun:
     parts = (plan.digest, records_digest, bundle.digest, config_digest, larun.__version__)
     run = SweepRun(
         product=product,
-        run=hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12],
+        # A letter first: readers of folder names would take digits for a number.
+        run="r" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12],
         plan_digest=plan.digest,
         records_digest=records_digest,
         bundle=settings.sweep.bundle,

@@ -135,3 +135,17 @@ def test_leftovers_of_a_killed_writer_go(root, tmp_path):
     (tmp_path / f"a.parquet.00{PARTIAL_SUFFIX}").write_bytes(b"PAR1")
     write_table(root, "a.parquet", VALUES, COLUMNS)
     assert [p.name for p in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_columns_that_name_a_folder_are_in_the_path_alone(root):
+    columns = (Column("tic", "int64", None, "star"), Column("sector", "int32", None, "sector"), COLUMNS[-1])
+    path = "detections/mission=tess/sector=7/run=r1/part-00000.parquet"
+    values = {"tic": [1, 2], "sector": [7, 7], COLUMNS[-1].name: [None, None]}
+    write_table(root, path, values, columns)
+    inside = pq.ParquetFile(root.full(path)).schema_arrow.names
+    assert inside == ["tic", COLUMNS[-1].name]
+    table = read_table(root, path)
+    assert table.schema.equals(arrow_schema(columns), check_metadata=False)
+    assert table["sector"].to_pylist() == [7, 7]
+    with pytest.raises(StoreError, match="sector should be 7 throughout"):
+        write_table(root, path, values | {"sector": [7, 8]}, columns)

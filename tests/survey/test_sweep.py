@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from pyarrow.dataset import dataset
 from swept_sector import (
     ABSENT,
     BUNDLE,
@@ -142,6 +144,17 @@ def test_every_row_carries_its_provenance(undisturbed):
     }
     assert snapshot["settings"]["sweep"]["min_snr"] == 20.0
     assert set(snapshot["settings"]) == {"search", "vet", "sweep"}
+
+
+@pytest.mark.parametrize("kind", ["detections", "candidates"])
+def test_a_folder_of_runs_opens_in_pandas_and_pyarrow(undisturbed, kind):
+    _, summary, root = undisturbed
+    rows = read_table(root, summary[kind]).num_rows
+    frame = pd.read_parquet(root.url_of(kind))
+    assert len(frame) == rows
+    assert set(frame["run"]) == {summary["run"]}
+    assert set(frame["sector"]) == {PRODUCT.sector}
+    assert dataset(root.url_of(kind), partitioning="hive").count_rows() == rows
 
 
 def test_tables_have_the_columns_of_the_schema(undisturbed):
