@@ -19,6 +19,7 @@ KNOWN_WARNINGS = (
 def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(300))  # TensorFlow starts, trains and converts
             for message in KNOWN_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(message))
 

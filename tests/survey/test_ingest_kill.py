@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tiny_sector import file_name, product_bytes, write_folder
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
@@ -17,7 +19,7 @@ def outcome(tmp_path_factory):
     (files / file_name(25)).write_bytes(product_bytes(25)[:-2880])
     driver = Path(__file__).parent / "kill_driver.py"
     done = subprocess.run(
-        [sys.executable, str(driver), str(files), str(place)], capture_output=True, text=True, timeout=110, check=False
+        [sys.executable, str(driver), str(files), str(place)], capture_output=True, text=True, timeout=290, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
