@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import httpx
-import pyarrow.parquet as pq
 import pytest
 from tiny_sector import tree
 from typer.testing import CliRunner
@@ -19,6 +18,7 @@ from larun.cli.demo import run_demo
 from larun.objects import Root
 from larun.store.publish import published
 from larun.store.reading import products
+from larun.store.tables import read_table
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -65,9 +65,9 @@ def test_every_target_has_a_detection_row_and_candidates_are_published(survey):
     assert str(product) == "tess/s0001/simulated-600s"
     summary = published(root)["sectors"][str(product)]
     assert summary["simulated"] is True
-    detections = pq.read_table(root.full(summary["detections"]))
+    detections = read_table(root, summary["detections"])
     assert detections.num_rows == STARS == summary["n_targets"]
-    candidates = pq.read_table(root.full(summary["candidates"]))
+    candidates = read_table(root, summary["candidates"])
     assert candidates.num_rows == summary["n_candidates"]
     assert set(candidates["run"].to_pylist()) <= {summary["run"]}
     assert told["candidates"] == root.url_of(summary["candidates"])
