@@ -152,7 +152,6 @@ class RunSettings(Section):
     """Where and on what a run is executed."""
 
     cluster: str = Field("local", description="cluster file: a name in deployments/clusters or a path to YAML")
-    lease_hours: float = Field(12.0, gt=0, description="a night older than this no longer holds its sector")
 
 
 class Settings(BaseSettings):
