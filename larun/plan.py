@@ -136,9 +136,7 @@ class Plan:
             "ccd": [t.star.ccd for t in self.targets],
             "product": [t.product for t in self.targets],
         }
-        schema = pa.schema(
-            [(c.name, pa.string() if c.dtype == "str" else pa.from_numpy_dtype(c.dtype)) for c in PLAN_COLUMNS]
-        )
+        schema = pa.schema([(c.name, c.arrow_type) for c in PLAN_COLUMNS])
         table = pa.table(columns, schema=schema)
         buffer = io.BytesIO()
         pq.write_table(table, buffer)

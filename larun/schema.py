@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SCHEMA_VERSION = 1
 """Raised whenever a reader of an older store could misread a newer one."""
@@ -35,6 +38,14 @@ class Column:
     dtype: str
     unit: str | None
     meaning: str
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """Type of the column in Arrow and Parquet."""
+        import pyarrow as pa
+
+        named = {"str": pa.string(), "bool": pa.bool_(), "list[str]": pa.list_(pa.string())}
+        return named.get(self.dtype) or pa.from_numpy_dtype(np.dtype(self.dtype))
 
 
 class Status:

@@ -86,7 +86,7 @@ def truth_table(stars: Population, instrument: Instrument, settings: SimulateSet
         "simulated": np.ones(len(stars), bool),
     }
     columns |= _events(stars, instrument, settings)
-    fields = [pa.field(c.name, _type(c.dtype), metadata=_metadata(c)) for c in TRUTH_COLUMNS]
+    fields = [pa.field(c.name, c.arrow_type, metadata=_metadata(c)) for c in TRUTH_COLUMNS]
     notes = {"simulated": "true", "sector": str(sector), "seed": str(settings.seed), "settings": digest(settings)}
     arrays = [pa.array(columns[field.name], field.type) for field in fields]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata=notes))
@@ -146,10 +146,6 @@ def _observed_events(stars: Population, i: int, duration_d: float, instrument: I
     first, last = (np.searchsorted(time, events + side * duration_d) for side in (-0.5, 0.5))
     observed = (seen[last] - seen[first]) * instrument.exposure_d >= 0.5 * duration_d
     return float(events[observed.argmax()] if observed.any() else events[0]), int(observed.sum())
-
-
-def _type(dtype: str) -> pa.DataType:
-    return pa.string() if dtype == "str" else pa.bool_() if dtype == "bool" else pa.from_numpy_dtype(np.dtype(dtype))
 
 
 def _metadata(column: Column) -> dict[str, str]:

@@ -18,7 +18,6 @@ from larun.errors import NotInStore, StoreError
 from larun.objects import Root
 from larun.schema import DETECTION_COLUMNS, PARTITIONS, SCHEMA_VERSION, Column
 
-_TYPES = {"str": pa.string(), "bool": pa.bool_(), "list[str]": pa.list_(pa.string())}
 _PARTITION_COLUMNS = tuple(column for column in DETECTION_COLUMNS if column.name in PARTITIONS)
 _ORDER = b"larun_columns"
 """Key of a file's metadata: names of all columns in order, those of the folders too."""
@@ -28,9 +27,8 @@ def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
     """Arrow schema of a table; unit and meaning are field metadata, the schema version is the table's."""
     fields = []
     for column in columns:
-        kind = _TYPES.get(column.dtype) or pa.from_numpy_dtype(np.dtype(column.dtype))
         metadata = {"unit": column.unit or "", "meaning": column.meaning}
-        fields.append(pa.field(column.name, kind, metadata=metadata))
+        fields.append(pa.field(column.name, column.arrow_type, metadata=metadata))
     return pa.schema(fields, metadata={"larun_schema_version": str(SCHEMA_VERSION)})
 
 
