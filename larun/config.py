@@ -59,8 +59,61 @@ class IngestSettings(Section):
         lt=2**31,
         description="quality bits that make a cadence bad; by default the mission's, as in lightkurve",
     )
-    fetch_threads: int = Field(4, ge=1, le=64, description="products fetched at once within one shard")
+    fetch_threads: int = Field(8, ge=1, le=64, description="products that one worker fetches at once")
+    shards_per_task: int = Field(4, ge=1, description="whole shards that one task run ingests, one after the other")
     quarantine: bool = Field(True, description="keep products that failed verification, for people to look at")
+
+
+class ArchiveSettings(Section):
+    """Archives on the network: where they are, and how politely they are asked."""
+
+    order: tuple[str, ...] = Field(
+        ("cloud", "mast"), min_length=1, description="archives of an ingest that names none, tried in this order"
+    )
+    mast_url: str = Field("https://mast.stsci.edu", description="MAST's requests and downloads")
+    lists_url: str = Field("https://archive.stsci.edu", description="bulk download lists of the sectors")
+    cloud_url: str = Field(
+        "https://stpubdata.s3.us-east-1.amazonaws.com", description="public bucket of the TESS mission, anonymous"
+    )
+    mast_connections: int = Field(16, ge=1, le=100, description="connections to MAST of the whole survey at any moment")
+    cloud_connections: int = Field(32, ge=1, description="connections to the public bucket of the whole survey")
+    requests_per_s: float = Field(200.0, gt=0, description="requests per second to one archive of the whole survey")
+    connect_timeout_s: float = Field(10.0, gt=0, description="longest wait for a connection")
+    read_timeout_s: float = Field(60.0, gt=0, description="longest silence of an archive within an answer")
+    attempts: int = Field(6, ge=1, description="requests for one product before it is unreachable")
+    backoff_s: float = Field(0.5, gt=0, description="mean wait before the second attempt; then doubled each time")
+    max_backoff_s: float = Field(60.0, gt=0, description="longest wait between two attempts")
+    outage_failures: int = Field(
+        12, ge=2, description="failures of an archive in a row, none between them served, that mean an outage"
+    )
+    patience_s: float = Field(900.0, ge=0, description="an outage that lasts longer defers the run")
+    budget_host: str = Field(
+        "127.0.0.1", description="address of the run under which its workers reach the request budget"
+    )
+
+
+class CatalogueSettings(Section):
+    """Catalogues of what is known about stars, and how candidates are matched with them."""
+
+    exoplanet_archive_url: str = Field(
+        "https://exoplanetarchive.ipac.caltech.edu/TAP", description="TAP service of the NASA Exoplanet Archive"
+    )
+    vizier_url: str = Field("https://tapvizier.cds.unistra.fr/TAPVizieR/tap", description="TAP service of VizieR")
+    exofop_url: str = Field("https://exofop.ipac.caltech.edu", description="ExoFOP, for community candidates (CTOI)")
+    max_age_days: float = Field(7.0, ge=0, description="a snapshot that is older is fetched again")
+    radius_arcsec: float = Field(10.0, gt=0, description="largest separation of a match by position")
+
+
+class NightlySettings(Section):
+    """What a night without a given sector looks for."""
+
+    author: str = Field("spoc", description="pipeline whose new sectors are ingested")
+    cadence_s: int = Field(120, ge=1, description="time between the cadences of those products, seconds")
+    first_sector: int = Field(1, ge=1, description="earlier sectors are left alone")
+    sectors_per_night: int = Field(1, ge=1, description="sectors that one night brings up to date, the newest first")
+    lease_minutes: float = Field(
+        10.0, gt=0, description="a run that has not renewed its lease for so long has lost it to the next"
+    )
 
 
 class SimulateSettings(Section):
@@ -168,6 +221,9 @@ class Settings(BaseSettings):
         description="fsspec options of the root, e.g. endpoint_url; never recorded",
     )
     ingest: IngestSettings = Field(default_factory=IngestSettings)
+    archives: ArchiveSettings = Field(default_factory=ArchiveSettings)
+    catalogues: CatalogueSettings = Field(default_factory=CatalogueSettings)
+    nightly: NightlySettings = Field(default_factory=NightlySettings)
     simulate: SimulateSettings = Field(default_factory=SimulateSettings)
     search: SearchSettings = Field(default_factory=SearchSettings)
     vet: VetSettings = Field(default_factory=VetSettings)

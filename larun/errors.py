@@ -10,13 +10,18 @@
     │   ├── ProductCorrupt        status corrupt: it arrived and failed verification
     │   ├── ProductUnreachable    status unreachable: transient, worth a repair run
     │   └── ProductRejected       status rejected: too few good cadences, or off the sector's grid
+    ├── ArchiveError              an archive as a whole does not serve; no target's fault
+    │   ├── ArchiveOutage         out of service for longer than a run waits; the run is deferred
+    │   └── ArchiveRefused        credentials or rights; waiting changes nothing
+    ├── CatalogueError            a catalogue cannot be had, or is not what was expected; the match is deferred
     ├── StoreError                a survey root cannot be read or written
     │   ├── PlanMismatch          the store holds another plan; names the fields that differ
     │   └── NotInStore            a sector, run or target that the store does not hold
     ├── BundleError               a model bundle is incomplete, altered or of another version
     └── RunFailed                 a survey run ended without its result
+        └── RunDeferred           an archive was out of service, or another run holds the lease; run it again later
 
-`ProductUnreachable` is the only transient class: retrying any other changes nothing.
+`ProductUnreachable` and `ArchiveOutage` are the transient classes: retrying any other changes nothing.
 """
 
 from __future__ import annotations
@@ -64,6 +69,22 @@ class ProductRejected(ProductError):
     status = "rejected"
 
 
+class ArchiveError(LarunError):
+    """An archive as a whole does not serve; no target is to blame and none gets a status."""
+
+
+class ArchiveOutage(ArchiveError):
+    """An archive is out of service for longer than a run waits; what remains is done by a later run."""
+
+
+class ArchiveRefused(ArchiveError):
+    """An archive refuses us: credentials, rights, or a proxy that answers in its place."""
+
+
+class CatalogueError(LarunError):
+    """A catalogue cannot be had, or is not what was expected."""
+
+
 class StoreError(LarunError):
     """A survey root cannot be read or written."""
 
@@ -86,3 +107,7 @@ class BundleError(LarunError):
 
 class RunFailed(LarunError):
     """A survey run ended without its result."""
+
+
+class RunDeferred(RunFailed):
+    """A survey run that must go on later: what it did stays, and it names what is missing."""

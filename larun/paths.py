@@ -99,6 +99,10 @@ class Product:
         """Record of one shard; written last, so its presence means the shard is complete."""
         return f"{self.records}/{shard:06d}.json"
 
+    def repair(self, shard: int) -> str:
+        """Intent to repair one shard; its presence means that the shard's arrays may be between two records."""
+        return f"{self.zarr}/repairs/{shard:06d}.json"
+
     @property
     def quarantine(self) -> str:
         """Folder of products that arrived and failed verification."""
@@ -112,8 +116,23 @@ class Product:
         return cls(mission, int(segment[1:]), author, int(cadence.removesuffix("s")))
 
 
+def lease(name: str) -> str:
+    """Lease of a kind of work that must not overlap."""
+    return f"leases/{name}.json"
+
+
+def catalogue(name: str) -> str:
+    """Where a catalogue came from: query, date, hash, and which snapshot is the latest."""
+    return f"catalogues/{name}.json"
+
+
+def catalogue_table(name: str, sha256: str) -> str:
+    """One snapshot of a catalogue."""
+    return f"catalogues/{name}/{sha256[:16]}.parquet"
+
+
 def run_folder(kind: str, product: Product, run: str) -> str:
-    """Folder of one run's table; `kind` is ``detections``, ``candidates`` or ``sensitivity``."""
+    """Folder of one run's table; `kind` is ``detections``, ``candidates``, ``matches`` or ``sensitivity``."""
     return f"{kind}/mission={product.mission}/sector={product.sector}/run={run}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,6 +26,31 @@ class PlannedTarget:
 
     star: Star
     product: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetList:
+    """Targets that an archive holds of a product, in any order, and the document that says so.
+
+    Parameters
+    ----------
+    targets : tuple of PlannedTarget
+        Each target once.
+    source : str
+        URL of the list; empty where the archive was looked at itself.
+    sha256 : str
+        Hexadecimal SHA-256 of the list as it arrived; empty where there is none.
+    """
+
+    targets: tuple[PlannedTarget, ...]
+    source: str = ""
+    sha256: str = ""
+
+    def __iter__(self) -> Iterator[PlannedTarget]:
+        return iter(self.targets)
+
+    def __len__(self) -> int:
+        return len(self.targets)
 
 
 @dataclass(frozen=True)
@@ -192,7 +218,7 @@ def load_plan(root: Root, product: Product) -> Plan:
     return plan
 
 
-def order_targets(targets: list[PlannedTarget]) -> tuple[PlannedTarget, ...]:
+def order_targets(targets: Iterable[PlannedTarget]) -> tuple[PlannedTarget, ...]:
     """Order targets by camera, CCD, then sky position along a Morton curve, then number.
 
     Stars of one shard then share cadences, barycentric correction and systematics.

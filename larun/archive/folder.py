@@ -17,7 +17,7 @@ from larun.archive.protocol import Fetched
 from larun.errors import InputError, ProductAbsent, ProductCorrupt, ProductUnreachable
 from larun.lightcurve import Star
 from larun.paths import Product
-from larun.plan import PlannedTarget
+from larun.plan import PlannedTarget, TargetList
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class FolderArchive:
         """
         return dict(sorted(Counter(found.product for found in self._products()).items()))
 
-    def targets(self, product: Product) -> list[PlannedTarget]:
+    def targets(self, product: Product) -> TargetList:
         """Targets of a product; of two files of one target the later processing, by name.
 
         Raises
@@ -90,10 +90,24 @@ class FolderArchive:
         InputError
             The folder is absent or holds nothing of this product; says what it holds.
         """
-        targets = [found.target for found in self._products() if found.product == product]
+        targets = tuple(found.target for found in self._products() if found.product == product)
         if not targets:
             raise InputError(f"{self.path} holds no {product}; {self._contents()}")
-        return targets
+        return TargetList(targets)
+
+    def sectors(self, mission: str, author: str, cadence_s: int) -> list[int]:
+        """Sectors of a kind of product that the folder holds, increasing.
+
+        Raises
+        ------
+        InputError
+            There is no such folder, or it cannot be read.
+        """
+        kind = (mission, author, cadence_s)
+        return sorted(p.sector for p in self.products() if (p.mission, p.author, p.cadence_s) == kind)
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
     def fetch(self, product: Product, target: PlannedTarget) -> Fetched:
         """Bytes of a target's file.

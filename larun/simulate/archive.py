@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from larun.config import SimulateSettings, digest
 from larun.errors import InputError, ProductAbsent
 from larun.paths import Product
-from larun.plan import PlannedTarget
+from larun.plan import PlannedTarget, TargetList
 from larun.simulate.sector import SimulatedSector
 
 
@@ -37,7 +37,7 @@ class SimulatedArchive:
     def __reduce__(self):
         return type(self), (self.settings,)
 
-    def targets(self, product: Product) -> list[PlannedTarget]:
+    def targets(self, product: Product) -> TargetList:
         """All stars of a simulated sector.
 
         The name of a product begins with the digest of the simulation, so that a plan is of one simulation only.
@@ -49,7 +49,9 @@ class SimulatedArchive:
         """
         sector = self._sector(product)
         place = f"simulation-{digest(self.settings)[:12]}"
-        return [PlannedTarget(star, f"{place}/{sector.file_name(star.target_id)}") for star in sector.stars]
+        return TargetList(
+            tuple(PlannedTarget(star, f"{place}/{sector.file_name(star.target_id)}") for star in sector.stars)
+        )
 
     def fetch(self, product: Product, target: PlannedTarget) -> Generated:
         """Make one star's file.
@@ -67,6 +69,9 @@ class SimulatedArchive:
         except InputError as error:
             raise ProductAbsent(str(error)) from error
         return Generated(data, f"simulated:{sector.file_name(number)}")
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
     def _sector(self, product: Product) -> SimulatedSector:
         if (product.mission, product.author, product.cadence_s) != ("tess", "simulated", self.settings.cadence_s):

@@ -282,7 +282,7 @@ def _stored_plan(root: Root, product: Product, plan_digest: str) -> Plan:
 
 
 def _ordered_targets(archive: Archive, product: Product) -> tuple[PlannedTarget, ...]:
-    targets = order_targets(archive.targets(product))
+    targets = order_targets(archive.targets(product).targets)
     if not targets:
         raise InputError(f"the archive {archive.name} holds nothing of {product}")
     seen: dict[int, str] = {}
