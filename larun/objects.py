@@ -164,6 +164,20 @@ class Root:
             name for name in relative if name.endswith(suffix) and not name.endswith(PARTIAL_SUFFIX) and name != folder
         )
 
+    def changed(self, folder: str, suffix: str = "") -> float:
+        """Time of the latest write of an object directly below `folder` whose name ends in `suffix`.
+
+        Seconds since the epoch by the clock of the root; 0 where there is no such object.
+        """
+        with self.named(folder, "list"):
+            try:
+                entries = self.filesystem.ls(self.full(folder), detail=True)
+            except FileNotFoundError:
+                return 0.0
+        times = (entry.get("mtime") or entry.get("LastModified") or entry.get("created")
+                 for entry in entries if entry["type"] == "file" and entry["name"].endswith(suffix))  # fmt: skip
+        return max((time if isinstance(time, float) else time.timestamp() for time in times), default=0.0)
+
     def delete(self, path: str) -> None:
         """Delete an object or a folder with all below it; nothing happens if it is absent."""
         with self.named(path, "delete"), contextlib.suppress(FileNotFoundError):

@@ -121,6 +121,11 @@ def lease(name: str) -> str:
     return f"leases/{name}.json"
 
 
+def deferral(work: str) -> str:
+    """Note of work that goes on later; of a product's ingest under the product's name."""
+    return f"deferred/{work.replace('/', '-')}.json"
+
+
 def catalogue(name: str) -> str:
     """Where a catalogue came from: query, date, hash, and which snapshot is the latest."""
     return f"catalogues/{name}.json"

@@ -103,20 +103,20 @@ def start_sweep(root: Root, product: Product, settings: Settings) -> SweepRun:
             "run `larun ingest` again, it goes on where it stopped"
         )
     bundle = load_bundle(settings.sweep.bundle, root)
-    records_digest = _records_digest(root, plan)
+    stored = records_digest(root, plan)
     deciding = {
         "search": settings.search,
         "vet": settings.vet,
         "sweep": settings.sweep.model_copy(update=_SAME_RESULT),
     }
     config_digest = digest(*deciding.values())
-    parts = (plan.digest, records_digest, bundle.digest, config_digest, larun.__version__)
+    parts = (plan.digest, stored, bundle.digest, config_digest, larun.__version__)
     run = SweepRun(
         product=product,
         # A letter first: readers of folder names would take digits for a number.
         run="r" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12],
         plan_digest=plan.digest,
-        records_digest=records_digest,
+        records_digest=stored,
         bundle=settings.sweep.bundle,
         bundle_name=f"{bundle.name}/{bundle.version}",
         bundle_digest=bundle.digest,
@@ -276,7 +276,7 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     return {row["values"]: row["counts"] for row in sorted(counted, key=lambda row: -row["counts"])}
 
 
-def _records_digest(root: Root, plan: Plan) -> str:
+def records_digest(root: Root, plan: Plan) -> str:
     """Digest of what ingest stored, so that a repaired sector is swept anew."""
     hashes = [record.hashes for record in ledger.records(root, plan.product)]
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,156 @@
+"""What a night has to do: sectors that archives offer and the store lacks, or holds unfinished or unswept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from larun import ledger, paths
+from larun.archive.protocol import Archive, Discoverer
+from larun.config import Settings
+from larun.errors import ArchiveError, ArchiveOutage, InputError, NotInStore
+from larun.objects import Root
+from larun.paths import Product
+from larun.plan import load_plan
+from larun.store.publish import published
+from larun.store.reading import products
+from larun.survey.sweep import records_digest
+
+log = logging.getLogger(__name__)
+
+MISSION = "tess"
+"""Nights without a given sector are of this mission: it alone still observes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """What is to be done, in this order.
+
+    Parameters
+    ----------
+    to_ingest : tuple of Product
+        Sectors that archives offer and that the store lacks or holds in part; those in part first, then the newest.
+    to_sweep : tuple of Product
+        Sectors that are ingested and whose published sweep is missing or older than what is stored; newest first.
+    unreachable : str
+        Why archives could not say what they hold; empty where they could. `to_ingest` is then what the store alone
+        knows to be in part.
+    """
+
+    to_ingest: tuple[Product, ...]
+    to_sweep: tuple[Product, ...]
+    unreachable: str = ""
+
+    def tonight(self, sectors: int) -> tuple[Product, ...]:
+        """The first so many sectors: what was begun comes before what is new, and sweeping before fetching."""
+        return tuple(dict.fromkeys((*self.to_sweep, *self.to_ingest)))[:sectors]
+
+
+def sectors_to_do(root: Root, archives: Sequence[Archive], settings: Settings) -> Agenda:
+    """Find what a night has to do.
+
+    Raises
+    ------
+    InputError
+        No archive of these can say which sectors it holds.
+    ArchiveRefused
+        All archives refuse us.
+    """
+    kind = (settings.nightly.author, settings.nightly.cadence_s)
+    held = {
+        product.sector: product
+        for product in products(root, MISSION)
+        if (product.author, product.cadence_s) == kind and product.sector >= settings.nightly.first_sector
+    }
+    unfinished = {sector for sector, product in held.items() if not is_ingested(root, product)}
+    unreachable = ""
+    try:
+        offered = offered_sectors(archives, MISSION, *kind)
+    except ArchiveOutage as error:
+        unreachable, offered = str(error), sorted(unfinished)
+    else:
+        for sector in sorted(unfinished.difference(offered)):
+            log.warning("%s is ingested in part, and no archive offers it any more", held[sector])
+    lacking = [
+        sector
+        for sector in offered
+        if sector >= settings.nightly.first_sector and (sector not in held or sector in unfinished)
+    ]
+    return Agenda(
+        to_ingest=tuple(
+            Product(MISSION, sector, *kind)
+            for sector in sorted(lacking, key=lambda sector: (sector not in unfinished, -sector))
+        ),
+        to_sweep=tuple(
+            held[sector]
+            for sector in sorted(held, reverse=True)
+            if sector not in unfinished and not is_published(root, held[sector])
+        ),
+        unreachable=unreachable,
+    )
+
+
+def offered_sectors(archives: Sequence[Archive], mission: str, author: str, cadence_s: int) -> list[int]:
+    """Sectors of a kind of product that any of the archives holds, increasing.
+
+    An archive that does not answer is passed over where another does.
+
+    Raises
+    ------
+    InputError
+        None of them can say which sectors it holds.
+    ArchiveOutage
+        None of them answers, and one of them may do so later.
+    ArchiveRefused
+        All of them refuse us.
+    """
+    asked = [archive for archive in archives if isinstance(archive, Discoverer)]
+    if not asked:
+        names = ", ".join(archive.name for archive in archives) or "none"
+        raise InputError(f"the archives given ({names}) cannot say which sectors they hold; name one with --sector")
+    found: set[int] = set()
+    failures: list[ArchiveError] = []
+    for archive in asked:
+        try:
+            found.update(archive.sectors(mission, author, cadence_s))
+        except ArchiveError as error:
+            log.warning("the archive %s does not say which sectors it holds: %s", archive.name, error)
+            failures.append(error)
+    if len(failures) == len(asked):
+        raise next((failure for failure in failures if isinstance(failure, ArchiveOutage)), failures[0])
+    return sorted(found)
+
+
+def is_ingested(root: Root, product: Product) -> bool:
+    """Whether every shard of a sector has its record, and no repair of one broke off."""
+    try:
+        shards = load_plan(root, product).n_shards
+    except NotInStore:
+        return False
+    return len(ledger.recorded(root, product)) == shards and not unfinished_repairs(root, product)
+
+
+def unfinished_repairs(root: Root, product: Product) -> list[int]:
+    """Shards whose repair broke off, or is under way."""
+    folder = product.repair(0).rpartition("/")[0]
+    return sorted(int(name.rpartition("/")[2].removesuffix(".json")) for name in root.list(folder, ".json"))
+
+
+def is_published(root: Root, product: Product) -> bool:
+    """Whether readers see a sweep of what is stored of a sector now, by whatever settings and model.
+
+    The records are read only where one was written after the sweep began.
+    """
+    run = published(root)["sectors"].get(str(product), {}).get("run")
+    if run is None:
+        return False
+    swept = paths.run_settings(product, run)
+    folder, _, name = swept.rpartition("/")
+    if 0 < root.changed(product.records, ".json") < root.changed(folder, name):
+        return True
+    try:
+        made_with = root.read_json(swept)["records_digest"]
+    except NotInStore:
+        return False
+    return made_with == records_digest(root, load_plan(root, product))
