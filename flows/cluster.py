@@ -61,8 +61,9 @@ class LocalClusterFile(BaseModel):
             },
         )
 
-    def preflight(self) -> None:
-        """Nothing to check: the workers are this very environment."""
+    def preflight(self) -> int:
+        """Number of workers; nothing to check, they are this very environment."""
+        return self.workers or _cores()
 
 
 class SchedulerFile(BaseModel):
@@ -80,8 +81,8 @@ class SchedulerFile(BaseModel):
 
         return DaskTaskRunner(address=self.address, client_kwargs={"timeout": self.timeout_s})
 
-    def preflight(self) -> None:
-        """Make sure that there are workers and that they can import larun; without it a run would wait for ever.
+    def preflight(self) -> int:
+        """Number of workers, of which all can import larun; without this check a run would wait for ever.
 
         Raises
         ------
@@ -93,8 +94,9 @@ class SchedulerFile(BaseModel):
         try:
             with distributed.Client(self.address, timeout=self.timeout_s, set_as_default=False) as client:
                 client.wait_for_workers(1, timeout=self.timeout_s)
-                client.run(_import_all, _PREFLIGHT)
+                able = client.run(_import_all, _PREFLIGHT)
                 client.run_on_scheduler(_import_all, _PREFLIGHT)
+                return len(able)
         except (OSError, TimeoutError) as error:
             raise RunFailed(
                 f"the Dask scheduler {self.address} has no worker that answers within {self.timeout_s:.0f} s: {error}; "

@@ -26,7 +26,11 @@ in which nothing happens for long, and with it the worker processes.
 
 
 def worth_retrying(task: Task, task_run: TaskRun, state: State) -> bool:
-    """Whether a failed task may succeed next time: the store or an archive was out of reach."""
+    """Whether a failed task may succeed next time: the store was out of reach.
+
+    An archive that is out of service is not asked again within a run: the request budget has waited long enough, and
+    the run is deferred.
+    """
     failure = state.result(raise_on_failure=False)
     if isinstance(failure, PlanMismatch | NotInStore) or _disk_full(failure):
         return False

@@ -1,29 +1,28 @@
 """Fan-out judges by what is stored: dead workers, lost tasks and permanent errors."""
 
 import pytest
-from fan_out_tasks import POISON, Work, marks_and_hangs, poisoned_in_company, refuses
+from fan_out_tasks import POISON, Work, finds_the_archive_out, marks_and_hangs, poisoned_in_company, refuses
 from prefect import flow
 
 from flows import fanout
 from flows.progress import listening
-from larun.errors import RunFailed
+from larun.errors import RunDeferred, RunFailed
 
 N_SHARDS = 5
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("prefect_server")]
 
 
-def run(folder, task, size, cluster):
+def run(folder, task, size, cluster, n_shards=N_SHARDS, finished=None):
     """Fan a task out over the shards that have no marker file; what was reported on the way."""
     heard = []
 
     def pending(size):
-        missing = [i for i in range(N_SHARDS) if not (folder / f"done-{i}").exists()]
-        return [tuple(missing[i : i + size]) for i in range(0, len(missing), size)]
+        return fanout.groups_of((i for i in range(n_shards) if not (folder / f"done-{i}").exists()), size)
 
     @flow(name="fan out", persist_result=False)
     def fan():
-        fanout.fan_out("marks", task, lambda group: Work(folder, group), pending, size, N_SHARDS, cluster)
+        fanout.fan_out("marks", task, lambda group: Work(folder, group), pending, size, n_shards, cluster, finished)
 
     with listening(lambda *said: heard.append(said)):
         fan()
@@ -58,3 +57,23 @@ def test_nothing_is_started_where_nothing_is_missing(tmp_path):
     for index in range(N_SHARDS):
         (tmp_path / f"done-{index}").touch()
     assert run(tmp_path, refuses, 1, "no such cluster") == []
+
+
+def test_groups_hold_each_shard_once_in_order():
+    assert fanout.groups_of([3, 4, 9, 12, 13], 2) == [(3, 4), (9, 12), (13,)]
+    assert fanout.groups_of([], 4) == []
+
+
+def test_few_shards_are_shared_out_among_the_workers(tmp_path, running_cluster):
+    groups = []
+    run(tmp_path, refuses, 4, running_cluster, n_shards=POISON, finished=groups.append)
+    assert sorted(groups) == [(0, 1), (2,)]
+
+
+def test_an_outage_defers_the_run_and_leaves_what_was_not_begun_alone(tmp_path, one_worker):
+    reason = r"marks is deferred with 17 of 20 shards missing; .* Reason: MAST is down for maintenance until Monday$"
+    with pytest.raises(RunDeferred, match=reason):
+        run(tmp_path, finds_the_archive_out, 1, one_worker, n_shards=20)
+    assert len(list(tmp_path.glob("done-*"))) == POISON
+    # The one that failed, and what Dask had given to the worker before that was known.
+    assert POISON < len(list(tmp_path.glob("begun-*"))) <= POISON + 4

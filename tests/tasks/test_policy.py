@@ -6,7 +6,17 @@ import pytest
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 
-from larun.errors import InputError, NotInStore, PlanMismatch, ProductCorrupt, ProductUnreachable, RunFailed, StoreError
+from larun.errors import (
+    ArchiveOutage,
+    ArchiveRefused,
+    InputError,
+    NotInStore,
+    PlanMismatch,
+    ProductCorrupt,
+    ProductUnreachable,
+    RunFailed,
+    StoreError,
+)
 from tasks.ingest import ingest_shard_task
 from tasks.policy import worth_retrying
 from tasks.sweep import sweep_shards_task
@@ -21,6 +31,8 @@ from tasks.sweep import sweep_shards_task
         (PlanMismatch("other plan", ("targets",)), False),
         (NotInStore("no plan"), False),
         (InputError("no archive"), False),
+        (ArchiveOutage("maintenance"), False),
+        (ArchiveRefused("403"), False),
         (ProductCorrupt("checksum"), False),
         (RunFailed("the bundle changed"), False),
         (ZeroDivisionError("a bug"), False),
