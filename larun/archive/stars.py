@@ -103,7 +103,11 @@ def parse_stars(names: Sequence[str], mission: str = "tess") -> tuple[WantedStar
 
 def together(*lists: Iterable[WantedStar]) -> tuple[WantedStar, ...]:
     """Stars of several lists, each once, in the order in which they come first."""
-    return tuple({_identity(star): star for stars in reversed(lists) for star in reversed(tuple(stars))}.values())[::-1]
+    once: dict[tuple[str, int | str], WantedStar] = {}
+    for stars in lists:
+        for star in stars:
+            once.setdefault(_identity(star), star)
+    return tuple(once.values())
 
 
 def _parse(places: list[tuple[str, str]], mission: str, source: str) -> tuple[WantedStar, ...]:
@@ -134,15 +138,22 @@ def _star(text: str, mission: str) -> tuple[WantedStar | None, str]:
         if not 0 < known[1] <= MAX_NUMBER:
             return None, f"should have a number from 1 to {MAX_NUMBER}"
         return WantedStar(text, *known), ""
-    if not text:
-        return None, "is empty"
-    if not text.isprintable():
-        return None, "has control characters"
-    if not _NAME.fullmatch(text) or not re.search("[A-Za-z]", text):
-        return None, "is no name of a star"
-    if text.upper().split(maxsplit=1)[0].rstrip("-_") in CATALOGUES.values():
-        return None, "has no catalogue number"
+    if fault := _fault_of_name(text):
+        return None, fault
     return WantedStar(" ".join(text.split())), ""
+
+
+def _fault_of_name(text: str) -> str:
+    """Why a text is no name of a star; empty where it may be one."""
+    if not text:
+        return "is empty"
+    if not text.isprintable():
+        return "has control characters"
+    if not _NAME.fullmatch(text) or not re.search("[A-Za-z]", text):
+        return "is no name of a star"
+    if text.upper().split(maxsplit=1)[0].rstrip("-_") in CATALOGUES.values():
+        return "has no catalogue number"
+    return ""
 
 
 def _identity(star: WantedStar) -> tuple[str, int | str]:
