@@ -19,6 +19,28 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Compression:
+    """How Blosc compresses the chunks of an array; all are lossless."""
+
+    cname: str
+    clevel: int
+    shuffle: str
+
+
+COMPRESSION_BLOCK = 1 << 21
+"""Bytes that Blosc compresses at once: a chunk of 16 stars at 2 min is one block."""
+
+SMALL = Compression("zstd", 1, "bitshuffle")
+"""What is smooth or short; in blocks of this size level 1 is as small as level 3 in Blosc's own blocks."""
+
+NOISY = Compression("lz4", 9, "bitshuffle")
+"""What is mostly noise, of which no compressor takes much off: zstd would save 4 % of it for twice the time."""
+
+FLAGS = Compression("zstd", 1, "shuffle")
+"""Bits that are nearly always the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class Array:
     """One Zarr array of a sector."""
 
@@ -28,6 +50,7 @@ class Array:
     unit: str | None
     fill: float | int
     meaning: str
+    compression: Compression = SMALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +109,12 @@ SECTOR_ARRAYS: tuple[Array, ...] = (
     Array("time_correction", (TARGET, CADENCE), "float32", "d", NAN,
           "barycentric minus spacecraft time of this star; add it to `time`"),
     Array("flux", (TARGET, CADENCE), "float32", "electron/s", NAN,
-          "flux as the mission delivered it (PDCSAP for SPOC); see the array's own unit"),
-    Array("flux_err", (TARGET, CADENCE), "float32", "electron/s", NAN, "one-sigma error of flux"),
-    Array("background", (TARGET, CADENCE), "float32", "electron/s", NAN, "background that was subtracted"),
-    Array("centroid_col", (TARGET, CADENCE), "float32", "pix", NAN, "flux-weighted centroid, column"),
-    Array("centroid_row", (TARGET, CADENCE), "float32", "pix", NAN, "flux-weighted centroid, row"),
-    Array("quality", (TARGET, CADENCE), "int32", None, -1, "quality bits of the mission; -1 where no cadence was delivered"),
+          "flux as the mission delivered it (PDCSAP for SPOC); see the array's own unit", NOISY),
+    Array("flux_err", (TARGET, CADENCE), "float32", "electron/s", NAN, "one-sigma error of flux", NOISY),
+    Array("background", (TARGET, CADENCE), "float32", "electron/s", NAN, "background that was subtracted", NOISY),
+    Array("centroid_col", (TARGET, CADENCE), "float32", "pix", NAN, "flux-weighted centroid, column", NOISY),
+    Array("centroid_row", (TARGET, CADENCE), "float32", "pix", NAN, "flux-weighted centroid, row", NOISY),
+    Array("quality", (TARGET, CADENCE), "int32", None, -1, "quality bits of the mission; -1 where no cadence was delivered", FLAGS),
 )  # fmt: skip
 
 SECTOR_COORDINATES = frozenset(a.name for a in SECTOR_ARRAYS if len(a.dims) == 1)
@@ -227,6 +250,60 @@ CANDIDATE_COLUMNS: tuple[Column, ...] = (
 )
 
 
+KNOWN_COLUMNS: tuple[Column, ...] = (
+    Column("object", "str", None, "name of the object in its catalogue, e.g. TOI-700.01"),
+    Column("tic", "int64", None, "TIC number of its star; null where the catalogue gives none"),
+    Column("ra", "float64", "deg", "right ascension, ICRS, at the epoch of the catalogue"),
+    Column("dec", "float64", "deg", "declination, ICRS, at the epoch of the catalogue"),
+    Column("disposition", "str", None, "what the catalogue says it is; null where it says nothing"),
+    Column("period_d", "float64", "d", "period"),
+    Column("period_err_d", "float64", "d", "one-sigma error of the period"),
+    Column(
+        "t0_btjd", "float64", "d", "mid-time of a transit or eclipse, BJD - 2457000; HJD in variable-star catalogues"
+    ),
+    Column("duration_h", "float64", "h", "duration of the transit as the catalogue gives it"),
+    Column("depth_ppm", "float64", "ppm", "depth of the transit"),
+)
+
+STELLAR_COLUMNS: tuple[Column, ...] = (
+    Column("tic", "int64", None, "TIC number"),
+    Column("ra", "float64", "deg", "right ascension, ICRS, J2000"),
+    Column("dec", "float64", "deg", "declination, ICRS, J2000"),
+    Column("tmag", "float64", "mag", "TESS magnitude"),
+    Column("teff", "float64", "K", "effective temperature"),
+    Column("teff_err", "float64", "K", "its one-sigma error"),
+    Column("logg", "float64", "dex(cm/s2)", "surface gravity"),
+    Column("radius", "float64", "solRad", "radius"),
+    Column("radius_err", "float64", "solRad", "its one-sigma error"),
+    Column("mass", "float64", "solMass", "mass"),
+    Column("mass_err", "float64", "solMass", "its one-sigma error"),
+    Column("density", "float64", "solMass/solRad3", "mean density, the Sun's being 1"),
+    Column("contamination", "float64", None, "flux of neighbours over flux of the star, in the TESS band"),
+    Column("luminosity_class", "str", None, "DWARF or GIANT; null where not known"),
+    Column("tic_disposition", "str", None, "SPLIT, JOIN, DUPLICATE, ARTIFACT; null for a plain entry"),
+)
+
+MATCH_COLUMNS: tuple[Column, ...] = (
+    Column("tic", "int64", None, "TIC number of the star that was swept; null for Kepler and K2"),
+    Column("target", "str", None, "catalogue and number of that star, as in detections"),
+    Column("mission", "str", None, "tess, kepler or k2"),
+    Column("sector", "int32", None, "sector (TESS), quarter (Kepler) or campaign (K2)"),
+    Column("catalogue", "str", None, "catalogue that knows the object"),
+    Column("object", "str", None, "name of the object in that catalogue"),
+    Column("disposition", "str", None, "what the catalogue says it is; null where it says nothing"),
+    Column("matched_by", "str", None, "tic, or position where the catalogue has another TIC number or none"),
+    Column("separation_arcsec", "float64", "arcsec", "between star and object, proper motion ignored"),
+    Column("period_d", "float64", "d", "period of the object in the catalogue"),
+    Column("t0_btjd", "float64", "d", "mid-time of a transit or eclipse in the catalogue"),
+    Column("period_ratio", "float64", None, "period of the star's best event over that of the object"),
+    Column("relation", "str", None, "same period, half the period, twice the period, another period, no period known"),
+    Column("epoch_phase", "float64", None,
+           "epoch of the best event in periods of the object after its nearest predicted one, -0.5 to 0.5; NaN where "
+           "the error of the catalogue's period adds up to more than a tenth of it"),
+    Column("catalogue_sha256", "str", None, "content of the snapshot that was matched"),
+    Column("run", "str", None, "identifier of the sweep"),
+)  # fmt: skip
+
 UNKNOWN = (
     "What is not known is NaN in columns of floats, null in `tic` and `class`, and 0 in `camera` and `ccd`. Of a star "
     "that was not searched every number of its event is NaN, `n_transits` and `flags` are 0, and `status` and `reason` "
@@ -259,11 +336,12 @@ def listing() -> str:
         "",
         "## Sector store (Zarr v3)",
         "",
-        "| array | dims | dtype | unit | fill | meaning |",
-        "|---|---|---|---|---|---|",
+        "| array | dims | dtype | unit | fill | compression | meaning |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| `{a.name}` | {', '.join(a.dims)} | {a.dtype} | {a.unit or ''} | {a.fill} | {a.meaning} |"
+        f"| `{a.name}` | {', '.join(a.dims)} | {a.dtype} | {a.unit or ''} | {a.fill} "
+        f"| {a.compression.cname} {a.compression.clevel} {a.compression.shuffle} | {a.meaning} |"
         for a in SECTOR_ARRAYS
     ]
     codes = ", ".join(f"{code} {name}" for name, code in Status.CODES.items())
@@ -272,6 +350,9 @@ def listing() -> str:
         ("Plan (`plan.parquet`)", PLAN_COLUMNS),
         ("Detections", DETECTION_COLUMNS),
         ("Candidates", CANDIDATE_COLUMNS),
+        ("Matches with catalogues", MATCH_COLUMNS),
+        ("Snapshot of a catalogue of objects", KNOWN_COLUMNS),
+        ("Snapshot of the stars' parameters", STELLAR_COLUMNS),
     ):
         lines += ["", f"## {title}", "", "| column | dtype | unit | meaning |", "|---|---|---|---|"]
         lines += [f"| `{c.name}` | {c.dtype} | {c.unit or ''} | {c.meaning} |" for c in columns]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 import zarr
@@ -15,11 +16,15 @@ from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan
 from larun.schema import CADENCE_ARRAYS, FLUX_ARRAYS, SECTOR_COORDINATES, TARGET_ARRAYS, Status
-from larun.store.sector import values_hash
+from larun.store.sector import SHARD_ARRAYS, encodings_of, object_hash, object_path
 
 if TYPE_CHECKING:
     import lightkurve
     import xarray
+
+_IN_SHARD = frozenset(array.name for array in SHARD_ARRAYS)
+_READERS = 4
+"""Objects of a shard that are read at once."""
 
 _STATUS_NAMES = {code: name for name, code in Status.CODES.items()} | {Status.PENDING_CODE: "pending"}
 
@@ -71,7 +76,7 @@ def read_shard(root: Root, plan: Plan, index: int, hashes: dict[str, str] | None
     index : int
         Number of the shard.
     hashes : dict, optional
-        SHA-256 per array, as in the shard's record; what is read must have them.
+        SHA-256 per array, as in the shard's record; the objects that are decoded must have them.
 
     Returns
     -------
@@ -87,40 +92,51 @@ def read_shard(root: Root, plan: Plan, index: int, hashes: dict[str, str] | None
     StoreError
         The store says that a target is stored and its data are gone, or what is read is not what was written.
     """
-    first = index * plan.shard_targets
-    columns, attributes = _read_columns(root, plan.product, slice(first, first + len(plan.shard(index))))
+    _require_sector(root, plan.product)
+    encodings = encodings_of(root, plan)
+    rows = {array.name: len(plan.shard(index)) for array in SHARD_ARRAYS}
+    rows |= {array.name: len(plan.grid.time) for array in CADENCE_ARRAYS}
+
+    def read(name: str) -> tuple[np.ndarray, str]:
+        """Values of an array, and the hash of the very bytes that they were decoded from."""
+        data = _read_object(root, object_path(plan, name, index if name in _IN_SHARD else 0))
+        with _reading(root, plan.product):
+            return encodings[name].decode(data, rows[name]), object_hash(data)
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = dict(zip(rows, pool.map(read, rows), strict=True))
+    columns = {name: values for name, (values, _) in found.items()}
     times = {"time": plan.grid.time, "cadence_no": plan.grid.cadence_no}
     altered = [name for name, planned in times.items() if not np.array_equal(columns[name], planned)]
-    altered += [name for name, expected in (hashes or {}).items() if values_hash(columns[name]) != expected]
+    altered += [name for name, expected in (hashes or {}).items() if found[name][1] != expected]
     if altered:
         raise StoreError(
             f"{', '.join(altered)} of shard {index} in {root.url_of(plan.product.zarr)} are not what was written: "
             f"objects are missing or damaged. Delete {plan.product.record(index)} and ingest again; if it is `time` "
             "or `cadence_no`, delete the sector's folder."
         )
-    return _shard(root, plan.product, columns, attributes)
+    return _shard(root, plan.product, columns, plan.time_format)
+
+
+def _read_object(root: Root, path: str) -> bytes | None:
+    """An object, None where there is none: nothing but fill values was written, or it is lost."""
+    try:
+        return root.read(path)
+    except NotInStore:
+        return None
 
 
 def read_rows(root: Root, product: Product, rows: slice | np.ndarray) -> tuple[Shard, np.ndarray]:
     """Read the given rows of a sector, a slice or an array of row numbers; returns and raises as `read_shard`."""
-    return _shard(root, product, *_read_columns(root, product, rows))
-
-
-def _read_columns(
-    root: Root, product: Product, rows: slice | np.ndarray
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays by name, and attributes of the sector."""
     group = _open_group(root, product)
     with _reading(root, product):
         columns = {a.name: np.asarray(group[a.name].oindex[rows]) for a in TARGET_ARRAYS}
         columns |= {a.name: np.asarray(group[a.name].oindex[rows, slice(None)]) for a in FLUX_ARRAYS}
         columns |= {a.name: np.asarray(group[a.name][:]) for a in CADENCE_ARRAYS}
-    return columns, group.attrs.asdict()
+    return _shard(root, product, columns, group.attrs["time_format"])
 
 
-def _shard(
-    root: Root, product: Product, columns: dict[str, np.ndarray], attributes: dict[str, Any]
-) -> tuple[Shard, np.ndarray]:
+def _shard(root: Root, product: Product, columns: dict[str, np.ndarray], time_format: str) -> tuple[Shard, np.ndarray]:
     """Shard and status codes, checked for data that are gone."""
     status = columns["status"]
     gone = (columns["quality"] == -1).all(axis=1)
@@ -140,7 +156,7 @@ def _shard(
         mission=product.mission,
         sector=product.sector,
         cadence_s=float(product.cadence_s),
-        time_format=attributes["time_format"],
+        time_format=time_format,
         author=product.author,
     )
     return shard, status

@@ -7,14 +7,13 @@ folder and S3 hold the same bytes and every object appears at once or not at all
 from __future__ import annotations
 
 import hashlib
-import json
 import warnings
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
-from zarr.core.buffer import cpu
 from zarr.errors import ZarrUserWarning
 from zarr.storage import MemoryStore
 
@@ -24,6 +23,7 @@ from larun.plan import Plan
 from larun.schema import (
     CADENCE,
     CADENCE_ARRAYS,
+    COMPRESSION_BLOCK,
     FLUX_ARRAYS,
     SCHEMA_VERSION,
     SECTOR_ARRAYS,
@@ -33,11 +33,13 @@ from larun.schema import (
     Array,
     Status,
 )
+from larun.store.encoding import Encoding
 
 SHARD_ARRAYS: tuple[Array, ...] = (*TARGET_ARRAYS, *FLUX_ARRAYS)
 """Arrays that a shard writes; those along cadence alone are written with the sector."""
 
 _IN_FLUX_UNIT = frozenset({"flux", "flux_err", "background"})
+_ALONG_CADENCE = frozenset(array.name for array in FLUX_ARRAYS)
 _NODE = "zarr.json"
 
 
@@ -86,10 +88,11 @@ def sector_metadata(root: Root, plan: Plan) -> dict[str, dict[str, Any]]:
     return group["consolidated_metadata"]["metadata"]
 
 
-def write_shard(root: Root, plan: Plan, index: int, columns: dict[str, np.ndarray]) -> dict[str, str]:
-    """Write one whole shard of every array and read it back.
+class ShardWriter:
+    """Writes one whole shard of every array, and reads it back; the targets come in chunk by chunk.
 
-    There must be one writer of a shard at a time. What a killed writer left of the shard is replaced.
+    There must be one writer of a shard at a time. What a killed writer left of the shard is replaced. Nothing is
+    written before `finish`; until then only the encoded chunks are held.
 
     Parameters
     ----------
@@ -99,6 +102,99 @@ def write_shard(root: Root, plan: Plan, index: int, columns: dict[str, np.ndarra
         The plan of the sector, which has been created.
     index : int
         Number of the shard.
+
+    Raises
+    ------
+    StoreError
+        The plan has no such shard, or the sector is not cut as the plan says.
+    """
+
+    def __init__(self, root: Root, plan: Plan, index: int):
+        if not 0 <= index < plan.n_shards:
+            raise StoreError(f"{plan.product} has shards 0..{plan.n_shards - 1}, not {index}")
+        self._root, self._plan, self._index = root, plan, index
+        self._targets = len(plan.shard(index))
+        self._added = 0
+        self._encodings = encodings_of(root, plan)
+        self._chunks: dict[str, list[bytes | None]] = {array.name: [] for array in FLUX_ARRAYS}
+        self._parts: dict[str, list[np.ndarray]] = {array.name: [] for array in TARGET_ARRAYS}
+
+    @property
+    def next_targets(self) -> int:
+        """Targets of the next chunk; 0 where all have been added."""
+        return min(self._plan.chunk_targets, self._targets - self._added)
+
+    def add(self, columns: dict[str, np.ndarray]) -> None:
+        """Encode the next chunk of targets and make sure that it decodes to the same values.
+
+        Parameters
+        ----------
+        columns : dict
+            One array per name of `SHARD_ARRAYS`, of the schema's type: (star,) or (star, cadence), where star counts
+            the `next_targets`. They may be overwritten afterwards.
+
+        Raises
+        ------
+        StoreError
+            A column does not fit the schema, or what was encoded does not decode to it.
+        """
+        _check_columns(columns, self.next_targets, self._plan)
+        for name, chunks in self._chunks.items():
+            chunks.append(self._encode(name, columns[name]))
+        for name, parts in self._parts.items():
+            parts.append(columns[name].copy())
+        self._added += self.next_targets
+
+    def finish(self) -> dict[str, str]:
+        """Write every array's object and read it back.
+
+        Returns
+        -------
+        dict
+            Per array the hexadecimal SHA-256 of its object as it was read back; see `object_hash`.
+
+        Raises
+        ------
+        StoreError
+            Targets are missing, the root cannot be written, or what was read back differs.
+        """
+        if self.next_targets:
+            raise StoreError(f"shard {self._index} has {self._targets} targets, only {self._added} were given")
+        for name, parts in self._parts.items():
+            self._chunks[name] = [self._encode(name, np.concatenate(parts))]
+        # The status comes last: until then a reader sees that these targets are pending.
+        names = sorted((array.name for array in SHARD_ARRAYS), key=lambda name: name == "status")
+        return {name: self._write(name, self._chunks.pop(name)) for name in names}
+
+    def _encode(self, name: str, values: np.ndarray) -> bytes | None:
+        try:
+            return self._encodings[name].encode_chunk(values)
+        except ValueError as error:
+            raise StoreError(f"{name} of shard {self._index}: {error}") from error
+
+    def _write(self, name: str, chunks: list[bytes | None]) -> str:
+        encoding = self._encodings[name]
+        path = object_path(self._plan, name, self._index)
+        _discard_partials(self._root, path)
+        data = encoding.join(chunks)
+        if data is None:
+            # A shard of nothing but fill values is no object in Zarr.
+            self._root.delete(path)
+            return object_hash(None)
+        self._root.write(path, data)
+        back = _read_back(self._root, path, data)
+        if [chunk and bytes(chunk) for chunk in encoding.split(back)[: len(chunks)]] != chunks:
+            raise StoreError(f"{self._root.url_of(path)} does not hold the chunks that it was made of")
+        return object_hash(back)
+
+
+def write_shard(root: Root, plan: Plan, index: int, columns: dict[str, np.ndarray]) -> dict[str, str]:
+    """Write one whole shard of every array and read it back; as `ShardWriter`, with all targets at once.
+
+    Parameters
+    ----------
+    root, plan, index
+        As in `ShardWriter`.
     columns : dict
         One array per name of `SHARD_ARRAYS`, of the schema's type: (star,) or (star, cadence), where star
         counts the targets of this shard.
@@ -106,52 +202,59 @@ def write_shard(root: Root, plan: Plan, index: int, columns: dict[str, np.ndarra
     Returns
     -------
     dict
-        Per array the hexadecimal SHA-256 of its values as they were read back, little endian, C order.
+        Per array the hexadecimal SHA-256 of its object as it was read back.
 
     Raises
     ------
     StoreError
         A column does not fit the schema, the root cannot be written, or what was read back differs.
     """
-    _check_columns(plan, index, columns)
+    writer = ShardWriter(root, plan, index)
+    _check_columns(columns, len(plan.shard(index)), plan)
+    first = 0
+    while step := writer.next_targets:
+        writer.add({name: values[first : first + step] for name, values in columns.items()})
+        first += step
+    return writer.finish()
+
+
+def object_path(plan: Plan, name: str, index: int) -> str:
+    """Name below the root of the object that holds one shard of an array."""
+    return f"{plan.product.zarr}/{name}/c/{index}" + ("/0" if name in _ALONG_CADENCE else "")
+
+
+def object_hash(data: bytes | None) -> str:
+    """Hexadecimal SHA-256 of an object, what a record holds per array; one that is not there counts as empty."""
+    return hashlib.sha256(data or b"").hexdigest()
+
+
+def encodings_of(root: Root, plan: Plan) -> dict[str, Encoding]:
+    """Encoding of each array, as the stored sector has it.
+
+    Raises
+    ------
+    NotInStore
+        The sector has not been created.
+    PlanMismatch
+        It was created for another plan.
+    StoreError
+        It is cut or encoded in another way than larun does.
+    """
     metadata = sector_metadata(root, plan)
-    first = index * plan.shard_targets
-    rows = slice(first, first + len(plan.shard(index)))
-    # The status comes last: until then a reader sees that these targets are pending.
-    names = sorted((array.name for array in SHARD_ARRAYS), key=lambda name: name == "status")
-    return {name: _write_array(root, plan, name, metadata[name], rows, columns[name]) for name in names}
-
-
-def _write_array(root: Root, plan: Plan, name: str, metadata: dict[str, Any], rows: slice, values: np.ndarray) -> str:
-    """Write the object of one array's shard, read it back, and hash what came back."""
-    folder = f"{plan.product.zarr}/{name}"
-    index = rows.start // plan.shard_targets
-    key = f"c/{index}/0" if values.ndim == 2 else f"c/{index}"
-    path = f"{folder}/{key}"
-    _discard_partials(root, path)
-
-    objects: dict[str, Any] = {}
-    _memory_array(metadata, objects)[rows] = values
-    unexpected = objects.keys() - {_NODE, key}
-    if unexpected:
-        raise StoreError(f"{folder} is not cut into shards of {plan.shard_targets} targets: {sorted(unexpected)}")
-    stored: dict[str, Any] = {}
-    if key in objects:
-        data = objects[key].to_bytes()
-        root.write(path, data)
-        stored[key] = cpu.Buffer.from_bytes(_read_back(root, path, data))
-    else:
-        # A shard of nothing but fill values is no object in Zarr.
-        root.delete(path)
-    back = np.ascontiguousarray(_memory_array(metadata, stored)[rows])
-    if not np.array_equal(back.view(np.uint8), np.ascontiguousarray(values).view(np.uint8)):
-        raise StoreError(f"{root.url_of(path)} does not decode to what was encoded; Zarr or its codec is broken")
-    return values_hash(back)
-
-
-def values_hash(values: np.ndarray) -> str:
-    """Hexadecimal SHA-256 of an array's values, little endian, C order; what a record holds per array."""
-    return hashlib.sha256(np.ascontiguousarray(values, values.dtype.newbyteorder("<"))).hexdigest()
+    found = {}
+    for array in SECTOR_ARRAYS:
+        folder = f"{plan.product.zarr}/{array.name}"
+        try:
+            found[array.name] = encoding = Encoding.of(metadata[array.name])
+        except (ValueError, KeyError) as error:
+            raise StoreError(f"{root.url_of(folder)} was not created by this larun: {error}") from error
+        _, shard, chunk = _cut(plan, array)
+        if (encoding.shard_shape, encoding.chunk_shape) != (shard, chunk):
+            raise StoreError(
+                f"{root.url_of(folder)} is not cut into shards of {plan.shard_targets} targets: "
+                f"{encoding.shard_shape} in {encoding.chunk_shape}, expected {shard} in {chunk}"
+            )
+    return found
 
 
 def _read_back(root: Root, path: str, written: bytes) -> bytes:
@@ -167,34 +270,25 @@ def _read_back(root: Root, path: str, written: bytes) -> bytes:
     return back
 
 
-def _memory_array(metadata: dict[str, Any], objects: dict[str, Any]) -> zarr.Array:
-    """Array whose objects are the given dictionary, for encoding and decoding one shard."""
-    objects[_NODE] = cpu.Buffer.from_bytes(json.dumps(metadata).encode())
-    return zarr.open_array(MemoryStore(objects), mode="r+", zarr_format=3)
-
-
 def _discard_partials(root: Root, path: str) -> None:
     folder, _, name = path.rpartition("/")
     root.discard_partials(folder, f"{name}.")
 
 
-def _check_columns(plan: Plan, index: int, columns: dict[str, np.ndarray]) -> None:
-    if not 0 <= index < plan.n_shards:
-        raise StoreError(f"{plan.product} has shards 0..{plan.n_shards - 1}, not {index}")
+def _check_columns(columns: dict[str, np.ndarray], stars: int, plan: Plan) -> None:
     expected = {array.name for array in SHARD_ARRAYS}
     if columns.keys() != expected:
         raise StoreError(
             f"a shard needs exactly the arrays of the schema: missing {sorted(expected - columns.keys())}, "
             f"unknown {sorted(columns.keys() - expected)}"
         )
-    sizes = {TARGET: len(plan.shard(index)), CADENCE: len(plan.grid.time)}
+    sizes = {TARGET: stars, CADENCE: len(plan.grid.time)}
     for array in SHARD_ARRAYS:
         shape = tuple(sizes[dim] for dim in array.dims)
         values = columns[array.name]
         if values.shape != shape or values.dtype != np.dtype(array.dtype):
             raise StoreError(
-                f"{array.name} of shard {index} must be {array.dtype} of shape {shape}, "
-                f"not {values.dtype} of shape {values.shape}"
+                f"{array.name} must be {array.dtype} of shape {shape}, not {values.dtype} of shape {values.shape}"
             )
 
 
@@ -214,18 +308,26 @@ def _empty_sector(plan: Plan) -> dict[str, Any]:
     return objects
 
 
+def _cut(plan: Plan, array: Array) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Shapes of a whole array, of one object of it and of one chunk."""
+    whole = {TARGET: len(plan.targets), CADENCE: len(plan.grid.time)}
+    shard = whole | {TARGET: plan.shard_targets}
+    chunk = whole | {TARGET: plan.chunk_targets if array.name in _ALONG_CADENCE else plan.shard_targets}
+    shapes = [tuple(sizes[dim] for dim in array.dims) for sizes in (whole, shard, chunk)]
+    return shapes[0], shapes[1], shapes[2]
+
+
 def _create_array(group: zarr.Group, plan: Plan, array: Array) -> None:
-    shape = {TARGET: len(plan.targets), CADENCE: len(plan.grid.time)}
-    shard = shape | {TARGET: plan.shard_targets}
-    chunk = shape | {TARGET: plan.chunk_targets}
-    sharded = array.dims == (TARGET, CADENCE)
+    shape, shard, chunk = _cut(plan, array)
     group.create_array(
         array.name,
-        shape=tuple(shape[dim] for dim in array.dims),
+        shape=shape,
         dtype=array.dtype,
-        shards=tuple(shard[dim] for dim in array.dims) if sharded else None,
-        chunks=tuple((chunk if sharded else shard)[dim] for dim in array.dims),
-        compressors=BloscCodec(typesize=np.dtype(array.dtype).itemsize, cname="zstd", clevel=3, shuffle="bitshuffle"),
+        shards=shard if array.name in _ALONG_CADENCE else None,
+        chunks=chunk,
+        compressors=BloscCodec(
+            **asdict(array.compression), typesize=np.dtype(array.dtype).itemsize, blocksize=COMPRESSION_BLOCK
+        ),
         fill_value=array.fill,
         dimension_names=array.dims,
         attributes=_array_attributes(plan, array),

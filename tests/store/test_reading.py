@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray
+import zarr
 from tiny_sector import N_CADENCES, PRODUCT, SETTINGS, columns_of, file_name, product_bytes, write_folder
 
 from larun.archive.folder import FolderArchive
@@ -166,18 +167,36 @@ def test_a_store_out_of_reach_is_not_called_damaged(root, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
+    plan = load_plan(root, PRODUCT)
     monkeypatch.setattr("zarr.storage.LocalStore.get", refuse)
-    with pytest.raises(StoreError, match=r"cannot read .*: Permission denied") as caught:
-        read_shard(root, load_plan(root, PRODUCT), 0)
-    assert "elete" not in str(caught.value)
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.cat_file", refuse)
+    for call in (lambda: read_rows(root, PRODUCT, slice(0, 1)), lambda: read_shard(root, plan, 0)):
+        with pytest.raises(StoreError, match=r"cannot read .*: Permission denied") as caught:
+            call()
+        assert "elete" not in str(caught.value)
 
 
-def test_damaged_data_are_noticed(root, tmp_path):
+@pytest.mark.parametrize("name", ["flux/c/0/0", "ra/c/0"])
+@pytest.mark.parametrize("damage", [lambda data: b"\xff" * len(data), lambda data: data[:-1], lambda data: b""])
+def test_damaged_data_are_noticed(root, tmp_path, name, damage):
     copy = copy_of(root, tmp_path)
-    path = Path(copy.full(f"{PRODUCT.zarr}/flux/c/0/0"))
-    path.write_bytes(b"\xff" * path.stat().st_size)
+    path = Path(copy.full(f"{PRODUCT.zarr}/{name}"))
+    path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(StoreError, match="damaged"):
         read_shard(copy, load_plan(copy, PRODUCT), 0)
+
+
+def test_another_value_of_the_same_shard_is_noticed(root, tmp_path):
+    """A whole object with its checksums in order, but not the one of the record: as a careless editor leaves it."""
+    copy = copy_of(root, tmp_path)
+    plan = load_plan(copy, PRODUCT)
+    hashes = read_record(copy, plan, 0).hashes
+    for name in ("flux", "tmag"):
+        array = zarr.open_group(copy.full(PRODUCT.zarr), mode="r+")[name]
+        array[1] = array[1] + 1
+    read_shard(copy, plan, 0)
+    with pytest.raises(StoreError, match=r"^flux, tmag of shard 0 .* not what was written"):
+        read_shard(copy, plan, 0, hashes)
 
 
 REAL = (

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import zarr
+from numcodecs import blosc
 from tiny_sector import N_CADENCES, PRODUCT, plan_of, spacecraft_time, tree
 
 from larun import schema
 from larun.errors import NotInStore, PlanMismatch, StoreError
 from larun.objects import PARTIAL_SUFFIX, Root
 from larun.paths import Product
-from larun.store.sector import SHARD_ARRAYS, create_sector, write_shard
+from larun.store.encoding import Encoding
+from larun.store.sector import SHARD_ARRAYS, ShardWriter, create_sector, write_shard
 
 LOCATION = PRODUCT.zarr
 
@@ -52,7 +54,7 @@ def test_layout_on_disk(root):
     assert sharding["name"] == "sharding_indexed"
     assert sharding["configuration"]["chunk_shape"] == [2, N_CADENCES]
     blosc = sharding["configuration"]["codecs"][1]["configuration"]
-    assert (blosc["cname"], blosc["clevel"], blosc["shuffle"]) == ("zstd", 3, "bitshuffle")
+    assert (blosc["cname"], blosc["clevel"], blosc["shuffle"]) == ("lz4", 9, "bitshuffle")
     assert root.read_json(f"{LOCATION}/ra/zarr.json")["chunk_grid"]["configuration"]["chunk_shape"] == [4]
     assert root.read_json(f"{LOCATION}/time/zarr.json")["chunk_grid"]["configuration"]["chunk_shape"] == [N_CADENCES]
 
@@ -115,13 +117,14 @@ def test_half_created_sector_is_completed(root, tmp_path):
     assert tree(tmp_path) == whole
 
 
-def test_shards_hold_what_was_written_and_hashes_are_those_of_the_values(root):
+def test_shards_hold_what_was_written_and_hashes_are_those_of_the_objects(root, tmp_path):
     plan = plan_of(6)
     create_sector(root, plan)
     written = [shard_columns(plan, 0), shard_columns(plan, 1)]
     for index, columns in enumerate(written):
         hashes = write_shard(root, plan, index, columns)
-        assert hashes == {name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in columns.items()}
+        keys = {a.name: f"{LOCATION}/{a.name}/c/{index}{'/0' if len(a.dims) == 2 else ''}" for a in SHARD_ARRAYS}
+        assert hashes == {n: hashlib.sha256((tmp_path / key).read_bytes()).hexdigest() for n, key in keys.items()}
     group = zarr.open_group(root.full(LOCATION), mode="r")
     for name in written[0]:
         np.testing.assert_array_equal(group[name][:], np.concatenate([columns[name] for columns in written]))
@@ -163,7 +166,7 @@ def test_a_shard_of_fill_values_is_no_object_and_replaces_one(root):
     empty = columns | {"flux": np.full_like(columns["flux"], np.nan)}
     hashes = write_shard(root, plan, 0, empty)
     assert not root.exists(f"{LOCATION}/flux/c/0/0")
-    assert hashes["flux"] == hashlib.sha256(empty["flux"].tobytes()).hexdigest()
+    assert hashes["flux"] == hashlib.sha256(b"").hexdigest()
     assert np.isnan(zarr.open_group(root.full(LOCATION), mode="r")["flux"][:4]).all()
 
 
@@ -194,20 +197,57 @@ def test_what_vanishes_is_refused(root, monkeypatch):
         write_shard(root, plan, 0, shard_columns(plan, 0))
 
 
-def test_a_codec_that_does_not_invert_is_noticed(root, monkeypatch):
+def test_a_codec_that_does_not_invert_is_noticed(root, monkeypatch, tmp_path):
     plan = plan_of(6)
     create_sector(root, plan)
-    from larun.store import sector
+    before = tree(tmp_path)
+    compress = blosc.compress
 
-    memory_array = sector._memory_array
+    def lossy(values, *settings):
+        wrong = values.copy()
+        wrong.flat[-1] += 1
+        return compress(wrong, *settings)
 
-    def lossy(metadata, objects):
-        array = memory_array(metadata, objects)
-        return np.zeros(array.shape, array.dtype) if len(objects) > 1 else array
-
-    monkeypatch.setattr(sector, "_memory_array", lossy)
-    with pytest.raises(StoreError, match="codec"):
+    monkeypatch.setattr(blosc, "compress", lossy)
+    with pytest.raises(StoreError, match=r"time_correction of shard 0: .*Blosc"):
         write_shard(root, plan, 0, shard_columns(plan, 0))
+    assert tree(tmp_path) == before
+
+
+def test_a_wrong_index_is_noticed(root, monkeypatch):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    join = Encoding.join
+    monkeypatch.setattr(Encoding, "join", lambda self, chunks: join(self, chunks[::-1]))
+    with pytest.raises(StoreError, match="chunks that it was made of"):
+        write_shard(root, plan, 0, shard_columns(plan, 0))
+
+
+def test_targets_come_in_chunk_by_chunk(root, tmp_path):
+    """The same objects as of a whole shard, from arrays that are used again for every chunk."""
+    plan = plan_of(6)
+    create_sector(root, plan)
+    columns = shard_columns(plan, 0)
+    hashes = write_shard(root, plan, 0, columns)
+    whole = tree(tmp_path)
+    buffers = {name: np.empty_like(values[:2]) for name, values in columns.items()}
+    writer = ShardWriter(root, plan, 0)
+    with pytest.raises(StoreError, match="has 4 targets, only 0"):
+        writer.finish()
+    for first in (0, 2):
+        assert writer.next_targets == 2
+        for name, values in buffers.items():
+            values[...] = columns[name][first : first + 2]
+        writer.add(buffers)
+    assert writer.next_targets == 0
+    with pytest.raises(StoreError, match="shape"):
+        writer.add(buffers)
+    for name in whole:
+        if "/c/0" in name and not name.startswith((f"{LOCATION}/time/", f"{LOCATION}/cadence_no/")):
+            (tmp_path / name).unlink()
+    assert tree(tmp_path) != whole
+    assert writer.finish() == hashes
+    assert tree(tmp_path) == whole
 
 
 def test_columns_must_be_those_of_the_schema(root):
@@ -245,4 +285,14 @@ def test_stored_chunking_that_is_not_the_plans_is_noticed(root):
     grid["configuration"]["chunk_shape"] = [2]
     root.write(f"{LOCATION}/zarr.json", json.dumps(group).encode())
     with pytest.raises(StoreError, match="not cut into shards"):
+        write_shard(root, plan, 0, shard_columns(plan, 0))
+
+
+def test_a_stored_encoding_that_is_not_ours_is_noticed(root):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    group = root.read_json(f"{LOCATION}/zarr.json")
+    group["consolidated_metadata"]["metadata"]["ra"]["codecs"][1] = {"name": "gzip", "configuration": {"level": 5}}
+    root.write(f"{LOCATION}/zarr.json", json.dumps(group).encode())
+    with pytest.raises(StoreError, match=r"ra was not created by this larun: .*gzip"):
         write_shard(root, plan, 0, shard_columns(plan, 0))

@@ -1,0 +1,200 @@
+"""Bytes of one shard of one array, as the Zarr v3 specification lays them out: encoded and decoded without Zarr.
+
+Zarr itself gives each chunk to a thread of its own and copies it several times, which costs more than the
+compression. Here a chunk goes straight from the caller's array into Blosc and back. What comes out is what Zarr
+writes, byte for byte, and any Zarr v3 reader reads it; `zarr.json` says how, and is all that this module goes by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from numcodecs import blosc
+
+_NO_CHUNK = np.iinfo(np.uint64).max
+"""Offset and length, in the index of a shard, of a chunk that holds nothing but fill values."""
+
+_CRC_BYTES = 4
+_BLOSC_HEADER = 16
+_INDEX_CODECS = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+_SHUFFLES = {"noshuffle": blosc.NOSHUFFLE, "shuffle": blosc.SHUFFLE, "bitshuffle": blosc.BITSHUFFLE}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the objects of one array are encoded.
+
+    Parameters
+    ----------
+    dtype : str
+        Type of the values, little endian.
+    fill : float or int
+        What is not stored.
+    shard_shape, chunk_shape : tuple of int
+        Of one object, and of one chunk in it; equal where an object is one chunk without an index. Chunks divide a
+        shard along its first axis.
+    sharded : bool
+        Whether an object is chunks followed by their index.
+    compression : tuple
+        Blosc's compressor, level, shuffle and block size.
+    """
+
+    dtype: str
+    fill: float | int
+    shard_shape: tuple[int, ...]
+    chunk_shape: tuple[int, ...]
+    sharded: bool
+    compression: tuple[bytes, int, int, int]
+
+    @classmethod
+    def of(cls, metadata: dict[str, Any]) -> Encoding:
+        """Encoding that the metadata of a Zarr array ask for.
+
+        Raises
+        ------
+        ValueError
+            They ask for something that larun does not write.
+        """
+        shard_shape = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+        codecs, chunk_shape, sharded = metadata["codecs"], shard_shape, False
+        if codecs[0]["name"] == "sharding_indexed":
+            (sharding,) = codecs
+            inner = sharding["configuration"]
+            sharded, codecs, chunk_shape = True, inner["codecs"], tuple(inner["chunk_shape"])
+            if inner["index_codecs"] != _INDEX_CODECS or inner["index_location"] != "end":
+                raise ValueError(f"the index of a shard is not as larun writes it: {inner}")
+        names = [codec["name"] for codec in codecs]
+        big_endian = codecs[0].get("configuration", {}).get("endian", "little") != "little"
+        if names != ["bytes", "blosc"] or big_endian or chunk_shape[1:] != shard_shape[1:]:
+            raise ValueError(f"the encoding is not one that larun writes: {metadata['codecs']}")
+        settings = codecs[1]["configuration"]
+        compression = (
+            settings["cname"].encode(),
+            settings["clevel"],
+            _SHUFFLES[settings["shuffle"]],
+            settings["blocksize"],
+        )
+        dtype = np.dtype(metadata["data_type"]).newbyteorder("<")
+        fill = float(metadata["fill_value"]) if dtype.kind == "f" else int(metadata["fill_value"])
+        return cls(dtype.str, fill, shard_shape, chunk_shape, sharded, compression)
+
+    @property
+    def n_chunks(self) -> int:
+        """Chunks of a shard."""
+        return self.shard_shape[0] // self.chunk_shape[0]
+
+    @cached_property
+    def _chunk_bytes(self) -> int:
+        return int(np.prod(self.chunk_shape)) * np.dtype(self.dtype).itemsize
+
+    def encode_chunk(self, values: np.ndarray) -> bytes | None:
+        """Encode one chunk and make sure that it decodes to the very same bits.
+
+        Parameters
+        ----------
+        values : (star,) or (star, cadence)
+            As many rows as a chunk has, or fewer in the last chunk of an array.
+
+        Returns
+        -------
+        bytes or None
+            None where every value is the fill value: Zarr stores no such chunk.
+
+        Raises
+        ------
+        ValueError
+            What was encoded does not decode to what was given.
+        """
+        values = np.ascontiguousarray(values, self.dtype)
+        if values.shape != self.chunk_shape:
+            padded = np.full(self.chunk_shape, self.fill, self.dtype)
+            padded[: len(values)] = values
+            values = padded
+        if self._is_fill(values):
+            return None
+        data = blosc.compress(values, *self.compression)
+        back = np.empty(self.chunk_shape, self.dtype)
+        self._decompress(data, back)
+        if not np.array_equal(_bits(back), _bits(values)):
+            raise ValueError("a chunk does not decode to what was encoded; Blosc is broken")
+        return data
+
+    def join(self, chunks: Sequence[bytes | None]) -> bytes | None:
+        """Object of a shard from its encoded chunks, in order; None where no chunk holds anything.
+
+        Chunks that lie beyond the end of the array may be left out.
+        """
+        if all(chunk is None for chunk in chunks):
+            return None
+        if not self.sharded:
+            (chunk,) = chunks
+            return chunk
+        index = np.full((self.n_chunks, 2), _NO_CHUNK, "<u8")
+        offset = 0
+        for number, chunk in enumerate(chunks):
+            if chunk is not None:
+                index[number] = offset, len(chunk)
+                offset += len(chunk)
+        table = index.tobytes()
+        checksum = google_crc32c.value(table).to_bytes(_CRC_BYTES, "little")
+        return b"".join([*(chunk for chunk in chunks if chunk is not None), table, checksum])
+
+    def split(self, data: bytes | None) -> list[memoryview | None]:
+        """Encoded chunks of an object, None for those that hold nothing; inverse of `join`.
+
+        Raises
+        ------
+        ValueError
+            The object is damaged.
+        """
+        if data is None:
+            return [None] * self.n_chunks
+        view = memoryview(data)
+        if not self.sharded:
+            return [view]
+        table = view[-(self.n_chunks * 16 + _CRC_BYTES) : -_CRC_BYTES]
+        if google_crc32c.value(bytes(table)).to_bytes(_CRC_BYTES, "little") != bytes(view[-_CRC_BYTES:]):
+            raise ValueError("the index of a shard does not match its checksum")
+        index = np.frombuffer(table, "<u8").reshape(self.n_chunks, 2).tolist()
+        return [None if offset == _NO_CHUNK else view[offset : offset + length] for offset, length in index]
+
+    def decode(self, data: bytes | None, rows: int) -> np.ndarray:
+        """Values of the first `rows` rows of an object; fill values where there is no object.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            The object is damaged.
+        """
+        values = np.empty(self.shard_shape, self.dtype)
+        step = self.chunk_shape[0]
+        for number, chunk in enumerate(self.split(data)[: -(-rows // step)]):
+            place = values[number * step : (number + 1) * step]
+            if chunk is None:
+                place[...] = self.fill
+            else:
+                self._decompress(chunk, place)
+        return values[:rows]
+
+    def _decompress(self, chunk: bytes | memoryview, place: np.ndarray) -> None:
+        """Decode a chunk into a contiguous array of its shape."""
+        # Blosc believes its header: a wrong length makes it read or write beyond the end.
+        header = np.frombuffer(chunk[:_BLOSC_HEADER], "<u4") if len(chunk) >= _BLOSC_HEADER else None
+        if header is None or header[1] != place.nbytes or header[3] != len(chunk):
+            raise ValueError(f"a chunk of {len(chunk)} bytes does not hold {place.nbytes} bytes of values")
+        blosc.decompress(chunk, place)
+
+    def _is_fill(self, values: np.ndarray) -> bool:
+        """Whether all values are the fill value, bit for bit."""
+        bits = _bits(values).ravel()
+        fill = _bits(np.full(1, self.fill, self.dtype))
+        return bool(bits[0] == fill[0]) and bool((bits == fill[0]).all())
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    return values.view(f"u{values.dtype.itemsize}")
