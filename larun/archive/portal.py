@@ -171,7 +171,9 @@ class Portal:
         from astroquery.exceptions import NoResultsWarning, RemoteServiceError
 
         attempts = self._settings.attempts
-        for attempt in range(1, attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 with _LOCK, warnings.catch_warnings():
                     warnings.simplefilter("ignore", NoResultsWarning)
@@ -180,7 +182,7 @@ class Portal:
                 raise ProductUnreachable(f"{self._settings.mast_url} is still at work on a search: {error}") from error
             except (RemoteServiceError, ValueError, KeyError, TypeError, AttributeError) as error:
                 log.info("attempt %d of a search in MAST failed: %s: %s", attempt, type(error).__name__, error)
-                if attempt == attempts:
+                if attempt >= attempts:
                     raise ProductUnreachable(
                         f"{self._settings.mast_url} answered a search {attempts} times with something else than a "
                         f"table ({type(error).__name__}: {error}): maintenance, or a proxy that answers in its place; "

@@ -275,7 +275,7 @@ class LightkurveArchive:
             if not self._uris:
                 # The first search of this process is for all named stars.
                 stars += [star for star in self.stars if star.mission == product.mission]
-            its = [held for held in of_stars(self._portal, together(stars), product.mission, product.author)]
+            its = of_stars(self._portal, together(stars), product.mission, product.author)
             for held in its:
                 self._remember(held)
         for held in its:
