@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,19 @@ SHOWN_COLUMNS = (
     "run",
 )
 """Columns of the JSON listing, besides `flags` and `probabilities`."""
+
+KNOWN_SHOWN = (
+    "catalogue",
+    "object",
+    "disposition",
+    "matched_by",
+    "separation_arcsec",
+    "period_d",
+    "period_ratio",
+    "relation",
+    "epoch_phase",
+)
+"""Columns of a match in the JSON listing."""
 
 
 def score(planet_probability: np.ndarray, flags: np.ndarray) -> np.ndarray:
@@ -98,15 +112,52 @@ def rank(detections: pa.Table, settings: SweepSettings) -> dict[str, Any]:
     return columns | {c.name: ranked[c.name] for c in CANDIDATE_COLUMNS if c.name not in columns}
 
 
-def listing(candidates: pa.Table) -> list[dict[str, Any]]:
-    """Candidates as plain values, as `larun candidates --json` prints them."""
+def listing(
+    candidates: pa.Table,
+    known: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    not_matched: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """Candidates as plain values, as `larun candidates --json` prints them.
+
+    Parameters
+    ----------
+    candidates : Table
+        Columns of `larun.schema.CANDIDATE_COLUMNS`.
+    known : mapping, optional
+        Matches per target, columns of `larun.schema.MATCH_COLUMNS`.
+    not_matched : sequence of str
+        What was not looked up yet, and why.
+
+    Returns
+    -------
+    list of dict
+        Best first. With `known`, each has ``known``, a list of the objects that catalogues know at this star, and
+        ``not_matched``.
+    """
     rows = []
     for row in candidates.sort_by("rank").to_pylist():
         shown = {name: _plain(row[name]) for name in SHOWN_COLUMNS}
         shown["flags"] = EventFlag(row["flags"]).names
         shown["probabilities"] = {name: _plain(row[f"p_{name}"]) for name in CLASSES}
+        if known is not None:
+            matches = known.get(row["target"], ())
+            shown["known"] = [{name: _plain(match[name]) for name in KNOWN_SHOWN} for match in matches]
+            shown["not_matched"] = list(not_matched)
         rows.append(shown)
     return rows
+
+
+def in_words(match: Mapping[str, Any]) -> str:
+    """One match for people, such as ``TOI-700.01 PC, same period``.
+
+    Parameters
+    ----------
+    match : mapping
+        One entry of ``known`` in `listing`.
+    """
+    name = " ".join(filter(None, (match["object"], match["disposition"])))
+    near = f", {match['separation_arcsec']:.1f} arcsec away" if match["matched_by"] == "position" else ""
+    return f"{name}, {match['relation']}{near}"
 
 
 def _plain(value: Any) -> Any:

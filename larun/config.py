@@ -95,13 +95,19 @@ class ArchiveSettings(Section):
 class CatalogueSettings(Section):
     """Catalogues of what is known about stars, and how candidates are matched with them."""
 
+    use: tuple[str, ...] = Field(
+        ("planets", "toi", "ctoi", "tess-eb", "vsx", "tic"), description="catalogues that are kept and matched"
+    )
     exoplanet_archive_url: str = Field(
         "https://exoplanetarchive.ipac.caltech.edu/TAP", description="TAP service of the NASA Exoplanet Archive"
     )
     vizier_url: str = Field("https://tapvizier.cds.unistra.fr/TAPVizieR/tap", description="TAP service of VizieR")
     exofop_url: str = Field("https://exofop.ipac.caltech.edu", description="ExoFOP, for community candidates (CTOI)")
     max_age_days: float = Field(7.0, ge=0, description="a snapshot that is older is fetched again")
-    radius_arcsec: float = Field(10.0, gt=0, description="largest separation of a match by position")
+    radius_arcsec: float = Field(10.0, gt=0, le=600, description="largest separation of a match by position")
+    period_tolerance: float = Field(
+        0.005, gt=0, lt=0.2, description="relative difference up to which two periods are the same, half or twice"
+    )
 
 
 class NightlySettings(Section):

@@ -14,6 +14,7 @@
     │   ├── ArchiveOutage         out of service for longer than a run waits; the run is deferred
     │   └── ArchiveRefused        credentials or rights; waiting changes nothing
     ├── CatalogueError            a catalogue cannot be had, or is not what was expected; the match is deferred
+    │   └── CatalogueUnreachable  its service does not answer; others of that service will not either
     ├── StoreError                a survey root cannot be read or written
     │   ├── PlanMismatch          the store holds another plan; names the fields that differ
     │   └── NotInStore            a sector, run or target that the store does not hold
@@ -83,6 +84,10 @@ class ArchiveRefused(ArchiveError):
 
 class CatalogueError(LarunError):
     """A catalogue cannot be had, or is not what was expected."""
+
+
+class CatalogueUnreachable(CatalogueError):
+    """The service of a catalogue does not answer; asking it for others is of no use now."""
 
 
 class StoreError(LarunError):

@@ -151,6 +151,11 @@ def run_settings(product: Product, run: str) -> str:
     return f"runs/mission={product.mission}/sector={product.sector}/run={run}.json"
 
 
+def match_record(product: Product, run: str) -> str:
+    """Which catalogues a run was matched with and which must wait; written last, after the table of matches."""
+    return f"runs/mission={product.mission}/sector={product.sector}/run={run}.matches.json"
+
+
 def bundle(name: str, version: str) -> str:
     """Folder of a model bundle."""
     return f"models/{name}/{version}"

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from larun.cli import look, make, run
+from larun.cli import catalogues, look, make, run
 from larun.cli.console import LarunGroup, remember
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(look.bundles, name="bundles")
+app.add_typer(catalogues.catalogues, name="catalogues")
 
 
 def main() -> None:

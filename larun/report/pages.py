@@ -19,6 +19,7 @@ from larun.schema import CANDIDATE_COLUMNS, CLASSES
 from larun.search.pipeline import search_shard
 from larun.store.reading import find_target, read_rows
 from larun.store.tables import read_table
+from larun.survey.known import known_objects
 from larun.survey.published import choose_published
 from larun.units import to_btjd
 
@@ -62,7 +63,8 @@ def write_report(
     """
     product, summary = choose_published(root, product)
     table = read_table(root, paths.run_folder("candidates", product, summary["run"])).sort_by("rank")
-    listing = ranking.listing(table)
+    known = known_objects(root, product, summary["run"])
+    listing = ranking.listing(table, known.matches, known.not_matched)
     folder = paths.report_folder(product, summary["run"])
     shown = table.slice(0, limit).to_pylist()
     for index, row in enumerate(shown):
@@ -71,7 +73,15 @@ def write_report(
     page = (
         _templates()
         .get_template("sector.html")
-        .render(product=product, summary=summary, candidates=listing, pages=len(shown), page_name=_page_name)
+        .render(
+            product=product,
+            summary=summary,
+            candidates=listing,
+            pages=len(shown),
+            page_name=_page_name,
+            anything_known=any(row["known"] for row in listing),
+            not_matched=known.not_matched,
+        )
     )
     root.write(f"{folder}/index.html", page.encode())
     progress(len(shown), len(shown))
@@ -145,6 +155,8 @@ def _page_name(rank: int) -> str:
 
 @cache
 def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("larun.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    templates.filters["in_words"] = ranking.in_words
+    return templates
