@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tests.loopback.log import Log
@@ -81,6 +82,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport):
         """Count it."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.all.opened(self)
 
@@ -88,6 +90,22 @@ class Connection(H11Protocol):
         """Count it no more."""
         self.all.closed(self)
         super().connection_lost(exc)
+
+    async def send_part(self, part: memoryview) -> int:
+        """Send a part of a body without a copy, once the part before is with the kernel.
+
+        Returns
+        -------
+        int
+            Bytes sent: none where the client has gone.
+        """
+        if self.transport.is_closing() or self.conn.our_state is not h11.SEND_BODY:
+            return 0
+        for data in self.conn.send_with_data_passthrough(h11.Data(data=part)):
+            self.transport.write(data)
+        while self.flow.write_paused and not self.transport.is_closing():
+            await self.flow.drain()
+        return len(part)
 
     def reset(self):
         """End it with RST instead of FIN."""

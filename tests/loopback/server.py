@@ -118,6 +118,36 @@ class Loopback:
             },
         }
 
+    def astroquery_environment(self, folder: str | Path) -> dict[str, str]:
+        """Environment of a process whose unmodified astroquery and lightkurve talk to this archive alone.
+
+        Servers come from the configuration of astroquery, which it reads when it is imported. Names of stars go to a
+        host that is written into astroquery's code (``http://mastresolver.stsci.edu``): the server is the HTTP proxy
+        for that and for every other foreign host. Requests by HTTPS to a foreign host are refused and logged
+        (face ``connect``).
+
+        Parameters
+        ----------
+        folder : path
+            For configuration and caches; made if it does not exist, used by nobody else.
+        """
+        folder = Path(folder).absolute()
+        config, cache = folder / "config", folder / "cache"
+        for place in (config, cache / "astropy", cache / "lightkurve"):
+            place.mkdir(parents=True, exist_ok=True)
+        (config / "astroquery.cfg").write_text(
+            f"[mast]\nserver = {self.url}\ncatalogs_server = {self.url}\n"
+            f"[ipac.nexsci.nasa_exoplanet_archive]\nurl_tap = {self.url}/TAP\n"
+        )
+        (config / "lightkurve.cfg").write_text(f"[config]\ncache_dir = {cache / 'lightkurve'}\n")
+        proxies = {name: self.url for proxy in ("http_proxy", "https_proxy") for name in (proxy, proxy.upper())}
+        direct = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost")
+        return proxies | direct | {
+            "ASTROPY_CONFIG_DIR": str(config),
+            "ASTROPY_CACHE_DIR": str(cache),
+            "XDG_CACHE_HOME": str(cache),
+        }  # fmt: skip
+
     def requests(self, face: str = "") -> list[dict[str, Any]]:
         """The request log, in order of beginning.
 
