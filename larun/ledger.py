@@ -1,11 +1,13 @@
 """Shard records: what became of every target. The store's records are the truth, not the scheduler's state.
 
-A record is written once, after everything it speaks of, and holds no time stamp: doing the work again gives
-the same bytes. Remaining work is the plan minus the records.
+A record is written after everything it speaks of, and holds no time stamp: doing the work again gives the same bytes.
+Remaining work is the plan minus the records. Only a repair replaces a record, see `larun.survey.repair`.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -46,6 +48,10 @@ class TargetOutcome:
         Of the product as it arrived; empty where nothing came.
     product : str
         File name of the product in the plan.
+    archive : str
+        Archive that delivered the product; empty where nothing came.
+    n_outside : int
+        Cadences of the product that lie outside the sector's grid and are left out.
     """
 
     target_id: int
@@ -55,6 +61,8 @@ class TargetOutcome:
     source: str = ""
     sha256: str = ""
     product: str = ""
+    archive: str = ""
+    n_outside: int = 0
 
     def __post_init__(self):
         if self.status not in Status.CODES:
@@ -76,8 +84,6 @@ class ShardRecord:
         Digest of the plan.
     shard : int
         Number of the shard.
-    archive : str
-        Name of the archive that the products came from.
     outcomes : tuple of TargetOutcome
         One per target of the shard, in the order of the plan.
     hashes : dict
@@ -88,7 +94,6 @@ class ShardRecord:
 
     plan_digest: str
     shard: int
-    archive: str
     outcomes: tuple[TargetOutcome, ...]
     hashes: dict[str, str]
     versions: dict[str, str] = field(default_factory=versions)
@@ -104,7 +109,6 @@ class ShardRecord:
             "schema_version": SCHEMA_VERSION,
             "plan_digest": self.plan_digest,
             "shard": self.shard,
-            "archive": self.archive,
             "counts": self.counts,
             "targets": [asdict(outcome) for outcome in self.outcomes],
             "sha256": self.hashes,
@@ -118,7 +122,6 @@ class ShardRecord:
             return cls(
                 value["plan_digest"],
                 value["shard"],
-                value["archive"],
                 tuple(TargetOutcome(**outcome) for outcome in value["targets"]),
                 value["sha256"],
                 value["versions"],
@@ -156,6 +159,53 @@ def write_record(root: Root, product: Product, record: ShardRecord) -> None:
         f"{root.url_of(path)} said something else of this shard: two runs worked on one sector at once, and their "
         "products differ. The record is deleted, so that the shard is ingested again; let one run do it."
     )
+
+
+def replace_record(root: Root, product: Product, old: ShardRecord, new: ShardRecord) -> None:
+    """Put a repaired shard's record in the place of the one that the repair began with.
+
+    Raises
+    ------
+    StoreError
+        Another record is there: another run worked on this shard at the same time.
+    """
+
+    def swap(there: dict[str, Any]) -> dict[str, Any]:
+        if there != _plain(old):
+            raise StoreError(
+                f"{root.url_of(product.record(old.shard))} changed while its shard was repaired: two runs worked on "
+                "one sector at once; let one run do it, and repair again"
+            )
+        return new.as_json()
+
+    root.update_json(product.record(old.shard), swap)
+
+
+def _plain(record: ShardRecord) -> dict[str, Any]:
+    """A record as it is read back."""
+    return json.loads(json.dumps(record.as_json()))
+
+
+def unfinished_repairs(root: Root, product: Product) -> list[int]:
+    """Shards whose repair was broken off, or is under way, increasing."""
+    folder = product.repair(0).rpartition("/")[0]
+    return sorted(int(name.rpartition("/")[2].removesuffix(".json")) for name in root.list(folder, ".json"))
+
+
+def require_settled(root: Root, product: Product) -> None:
+    """Refuse a sector of which a shard may be between two records.
+
+    Raises
+    ------
+    StoreError
+        A repair was broken off, or is under way.
+    """
+    broken = unfinished_repairs(root, product)
+    if broken:
+        raise StoreError(
+            f"the repair of {len(broken)} shards of {product} is not finished, the first is {broken[0]}: let it end, "
+            "or run `larun ingest --repair` again if it was broken off"
+        )
 
 
 def read_record(root: Root, plan: Plan, shard: int) -> ShardRecord:
@@ -222,6 +272,53 @@ def _of_another_plan(product: Product, shard: int, came: str | None, expected: s
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One kind of reason for which targets are not stored.
+
+    Parameters
+    ----------
+    status : str
+        Status of those targets.
+    kind : str
+        What their reasons have in common: numbers, names and addresses are cut out.
+    targets : int
+        How many there are.
+    example : TargetOutcome
+        The first of them, with its reason in full.
+    """
+
+    status: str
+    kind: str
+    targets: int
+    example: TargetOutcome
+
+
+_PARTICULARS = (
+    (re.compile(r"\b[a-z][a-z0-9+]*://\S+"), "ADDRESS"),
+    (re.compile(r"\S*\w\.(?:fits|fit|fts)\b(?:\.gz)?"), "FILE"),
+    (re.compile(r"""b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*\""""), "BYTES"),
+    (re.compile(r"\b(?:0x[0-9a-f]+|(?=[0-9a-f]*\d)[0-9a-f]{8,64})\b"), "N"),
+    (re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"), "N"),
+)
+"""What tells like reasons apart, and what stands in its place."""
+
+
+def reason_kind(reason: str) -> str:
+    """A reason without the numbers, names and addresses that make it that of one target."""
+    for pattern, name in _PARTICULARS:
+        reason = pattern.sub(name, reason)
+    return reason
+
+
+def _reasons(failures: tuple[TargetOutcome, ...]) -> tuple[Reason, ...]:
+    alike: dict[tuple[str, str], list[TargetOutcome]] = {}
+    for outcome in failures:
+        alike.setdefault((outcome.status, reason_kind(outcome.reason)), []).append(outcome)
+    found = [Reason(status, kind, len(members), members[0]) for (status, kind), members in alike.items()]
+    return tuple(sorted(found, key=lambda reason: -reason.targets))
+
+
 @dataclass(frozen=True)
 class Counts:
     """State of a sector's ingest.
@@ -234,6 +331,12 @@ class Counts:
         Finished.
     by_status : dict
         Targets per status; `PENDING` are those of shards without a record. Sums to `targets`.
+    by_archive : dict
+        Products per archive that delivered them, stored or not.
+    by_reason : tuple of Reason
+        Why targets are not stored, the most frequent first.
+    outside : int
+        Stored targets of which cadences outside the sector's grid were left out.
     failures : tuple of TargetOutcome
         Targets that are not stored, with their reasons, in the order of the plan.
     """
@@ -242,6 +345,9 @@ class Counts:
     shards: int
     recorded_shards: int
     by_status: dict[str, int]
+    by_archive: dict[str, int]
+    by_reason: tuple[Reason, ...]
+    outside: int
     failures: tuple[TargetOutcome, ...]
 
     @property
@@ -265,10 +371,14 @@ def counts(root: Root, product: Product) -> Counts:
     outcomes = [outcome for record in found for outcome in record.outcomes]
     by_status = dict.fromkeys(Status.CODES, 0) | dict(Counter(outcome.status for outcome in outcomes))
     by_status[PENDING] = len(plan.targets) - len(outcomes)
+    failures = tuple(outcome for outcome in outcomes if outcome.status != Status.STORED)
     return Counts(
         targets=len(plan.targets),
         shards=plan.n_shards,
         recorded_shards=len(found),
         by_status=by_status,
-        failures=tuple(outcome for outcome in outcomes if outcome.status != Status.STORED),
+        by_archive=dict(sorted(Counter(outcome.archive for outcome in outcomes if outcome.archive).items())),
+        by_reason=_reasons(failures),
+        outside=sum(outcome.status == Status.STORED and outcome.n_outside > 0 for outcome in outcomes),
+        failures=failures,
     )

@@ -211,26 +211,6 @@ class CadenceGrid:
         """Cadence numbers, (cadence,) int32."""
         return np.arange(self.first, self.first + len(self.time), dtype=np.int32)
 
-    def rows(self, cadence_no: np.ndarray) -> np.ndarray:
-        """Rows of the given cadence numbers.
-
-        Raises
-        ------
-        InputError
-            A number lies outside the grid, or occurs twice.
-        """
-        rows = np.asarray(cadence_no, dtype=np.int64) - self.first
-        outside = (rows < 0) | (rows >= len(self.time))
-        if outside.any():
-            last = self.first + len(self.time) - 1
-            raise InputError(
-                f"{outside.sum()} cadence numbers lie outside {self.first}..{last}, "
-                f"the first is {cadence_no[outside.argmax()]}"
-            )
-        if not (np.diff(rows) > 0).all() and len(np.unique(rows)) != len(rows):
-            raise InputError(f"{len(rows) - len(np.unique(rows))} cadence numbers occur twice")
-        return rows
-
 
 def shard_of(curve: LightCurve) -> Shard:
     """Shard of one star, so that one light curve goes through the code of a whole sector.

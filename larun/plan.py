@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -53,6 +53,23 @@ class TargetList:
         return len(self.targets)
 
 
+@dataclass(frozen=True, slots=True)
+class ListOrigin:
+    """Where the target list of a plan came from.
+
+    Parameters
+    ----------
+    archive : str
+        Name of the archive that gave it.
+    source, sha256 : str
+        As in `TargetList`.
+    """
+
+    archive: str = ""
+    source: str = ""
+    sha256: str = ""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that decides the bytes of one sector's store.
@@ -71,6 +88,8 @@ class Plan:
         Rule by which a target is rejected.
     time_format, flux_unit : str
         Zero point of `time` and unit of `flux` in this product.
+    target_list : ListOrigin
+        Where the targets were read; no part of the digest, as equal targets of another list are equal work.
     """
 
     product: Product
@@ -82,6 +101,7 @@ class Plan:
     quality_mask: int
     time_format: str = "btjd"
     flux_unit: str = "electron/s"
+    target_list: ListOrigin = ListOrigin()
 
     @property
     def n_shards(self) -> int:
@@ -151,8 +171,35 @@ class Plan:
             differing,
         )
 
-    def save(self, root: Root) -> None:
-        """Write the plan below `root`: the table first, the JSON that names its digest last."""
+    def save(self, root: Root) -> bool:
+        """Write the plan below `root`, the table first and last the JSON that names its digest; whether it was written.
+
+        A plan that is there is left alone, also one that another process writes at this moment.
+        """
+        if root.exists(self.product.plan_json):
+            return False
+        buffer = io.BytesIO()
+        pq.write_table(self._table, buffer)
+        written = False
+
+        def unless_there(there: dict[str, Any]) -> dict[str, Any]:
+            nonlocal written
+            written = not there
+            if there:
+                return there
+            root.write(self.product.plan_table, buffer.getvalue())
+            return {
+                "digest": self.digest,
+                "fields": self.fields,
+                "time": [float(t) for t in self.grid.time],
+                "target_list": asdict(self.target_list),
+            }
+
+        root.update_json(self.product.plan_json, unless_there)
+        return written
+
+    @property
+    def _table(self) -> pa.Table:
         columns = {
             "target_id": [t.star.target_id for t in self.targets],
             "ra": [t.star.ra for t in self.targets],
@@ -162,15 +209,7 @@ class Plan:
             "ccd": [t.star.ccd for t in self.targets],
             "product": [t.product for t in self.targets],
         }
-        schema = pa.schema([(c.name, c.arrow_type) for c in PLAN_COLUMNS])
-        table = pa.table(columns, schema=schema)
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer)
-        root.write(self.product.plan_table, buffer.getvalue())
-        root.write_json(
-            self.product.plan_json,
-            {"digest": self.digest, "fields": self.fields, "time": [float(t) for t in self.grid.time]},
-        )
+        return pa.table(columns, schema=pa.schema([(c.name, c.arrow_type) for c in PLAN_COLUMNS]))
 
 
 def load_plan(root: Root, product: Product) -> Plan:
@@ -208,6 +247,7 @@ def load_plan(root: Root, product: Product) -> Plan:
                 "flux_unit",
             )
         },
+        target_list=ListOrigin(**saved.get("target_list", {})),
     )
     if plan.digest != saved["digest"]:
         raise StoreError(

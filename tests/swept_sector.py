@@ -11,7 +11,7 @@ from larun.bundles import BUNDLE_FILES, save_bundle, seal
 from larun.config import Settings
 from larun.objects import Root
 from larun.schema import CLASSES
-from larun.survey.ingest import ShardWork, ingest_shard, start_ingest
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 from larun.survey.sweep import SweepWork, finish_sweep, pending_groups, start_sweep, sweep_shards
 
 N_CADENCES = 2880
@@ -78,13 +78,12 @@ def judge_bundle(version: str = "1", content: bytes = b"judge"):
 def ingest(root: Root, folder: Path, settings: Settings) -> None:
     """Store the eight stars in three shards: five are stored, one each is absent, corrupt and rejected."""
     archive = FolderArchive(str(folder))
-    plan = start_ingest(root, archive, PRODUCT, settings.ingest)
+    plan = start_ingest(root, [archive], PRODUCT, settings.ingest)
     (folder / file_name(ABSENT)).unlink()
     damaged = bytearray(product(CORRUPT))
     damaged[-5000] ^= 4
     (folder / file_name(CORRUPT)).write_bytes(damaged)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, settings.ingest))
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), settings.ingest))
     save_bundle(judge_bundle(), root, f"models/{BUNDLE}")
 
 

@@ -24,7 +24,8 @@ from larun.objects import Root
 from larun.paths import Product
 from larun.schema import CANDIDATE_COLUMNS, EventFlag
 from larun.store.tables import make_table
-from larun.survey.ingest import ShardWork, ingest_shard, open_archive, start_ingest
+from larun.survey.archives import open_archives
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 
 with warnings.catch_warnings():
     # lightkurve warns, where oktopus is not installed, of a module that nothing here uses.
@@ -132,9 +133,8 @@ def root(tmp_path_factory):
 
 
 def put_in(root: Root, archive, product: Product, settings: Settings) -> None:
-    plan = start_ingest(root, archive, product, settings.ingest)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, settings.ingest))
+    plan = start_ingest(root, [archive], product, settings.ingest)
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), settings.ingest))
 
 
 def test_fits_of_tess_is_what_lightkurve_and_larun_read(root, tmp_path):
@@ -205,7 +205,7 @@ def test_a_simulated_light_curve_says_so(tmp_path):
         simulate={"stars": 1, "days": 3.0, "cadence_s": 600}, ingest={"min_good_cadences": 50}, root=str(tmp_path / "r")
     )
     root, product = Root(settings.root), Product("tess", 1, "simulated", 600)
-    archive = open_archive("simulated", settings)
+    archive = open_archives("simulated", settings)[0]
     put_in(root, archive, product, settings)
     (number,) = (t.star.target_id for t in archive.targets(product))
     with fits.open(export_light_curve(root, number, tmp_path / "lc.fits")) as hdus:

@@ -31,7 +31,7 @@ def record_of(plan, index, statuses=None):
         TargetOutcome(t.star.target_id, s, "" if s == "stored" else f"{s} because", 40, t.product, "ab", t.product)
         for t, s in zip(targets, statuses, strict=True)
     )
-    return ShardRecord(plan.digest, index, "folder", outcomes, {"flux": "00"})
+    return ShardRecord(plan.digest, index, outcomes, {"flux": "00"})
 
 
 def test_record_survives(root, plan):

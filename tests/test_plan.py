@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_sector import PRODUCT, plan_of, spacecraft_time
 
-from larun.errors import InputError, NotInStore, PlanMismatch, StoreError
+from larun.errors import NotInStore, PlanMismatch, StoreError
 from larun.lightcurve import CadenceGrid, Star
 from larun.objects import Root
 from larun.paths import Product
@@ -124,13 +124,3 @@ def test_neighbours_in_the_order_are_neighbours_on_the_sky():
 
     points = vectors(ordered)
     assert step(points) < 0.2 * step(rng.permutation(points))
-
-
-def test_rows_of_the_grid():
-    grid = CadenceGrid(100, np.arange(5.0))
-    assert grid.cadence_no.tolist() == [100, 101, 102, 103, 104]
-    assert grid.rows(np.array([104, 100])).tolist() == [4, 0]
-    with pytest.raises(InputError, match=r"1 cadence numbers lie outside 100\.\.104, the first is 99"):
-        grid.rows(np.array([100, 99]))
-    with pytest.raises(InputError, match="1 cadence numbers occur twice"):
-        grid.rows(np.array([100, 100]))

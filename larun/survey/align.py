@@ -2,19 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from larun.errors import InputError, ProductCorrupt, ProductRejected
-from larun.lightcurve import LightCurve
+from larun.errors import ProductCorrupt, ProductRejected
+from larun.lightcurve import LightCurve, Star
 from larun.plan import Plan
 
 MAX_CORRECTION_D = 0.015
 """Largest difference between a product's time and the grid's, days. Light crosses 1 au in 0.0058 d, and up to
 this value float32 holds the difference to better than 0.05 ms."""
 
+MAX_OUTSIDE = 0.005
+"""Largest share of a product's cadences that may lie outside the sector's grid and be left out. Pipelines of the
+full frames begin and end some CCDs a few cadences apart from the others."""
 
-def place(curve: LightCurve, plan: Plan, columns: dict[str, np.ndarray], row: int) -> int:
-    """Put one light curve into row `row` of a shard's arrays and count its good cadences.
+_COLUMNS = ("time_correction", "flux", "flux_err", "background", "centroid_col", "centroid_row", "quality")
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """A light curve that is accepted, and where its cadences lie on the grid.
+
+    Parameters
+    ----------
+    star : Star
+        What its header says about the target.
+    rows : slice or (cadence,) array of int
+        Rows of the grid.
+    columns : dict
+        (cadence,) values by name, in the order of `rows`.
+    n_good : int
+        Cadences with finite flux and no rejected quality bit.
+    n_outside : int
+        Cadences outside the grid, which are left out.
+    """
+
+    star: Star
+    rows: slice | np.ndarray
+    columns: dict[str, np.ndarray]
+    n_good: int
+    n_outside: int
+
+    def copy_to(self, columns: dict[str, np.ndarray], row: int) -> None:
+        """Write the light curve into row `row` of (star, cadence) arrays; cadences that it lacks are left alone."""
+        for name, values in self.columns.items():
+            columns[name][row, self.rows] = values
+
+
+def align(curve: LightCurve, plan: Plan) -> Aligned:
+    """Place one light curve on the grid of a plan and count its good cadences.
 
     Parameters
     ----------
@@ -22,49 +60,60 @@ def place(curve: LightCurve, plan: Plan, columns: dict[str, np.ndarray], row: in
         Verified product.
     plan : Plan
         Its grid and rules.
-    columns : dict
-        (star, cadence) arrays by name, filled with the schema's fill values; only `row` is changed, and only
-        where the light curve is accepted.
-    row : int
-        The star's row in the shard.
-
-    Returns
-    -------
-    int
-        Cadences with finite flux and no rejected quality bit.
 
     Raises
     ------
     ProductRejected
-        Cadences outside the sector's grid, or too few good ones.
+        Too many cadences outside the sector's grid, or too few good ones.
     ProductCorrupt
         Cadence numbers occur twice, the time is not the sector's, or the kind is not the plan's.
     """
     _require_kind(curve, plan)
-    try:
-        rows = plan.grid.rows(curve.cadence_no)
-    except InputError as error:
-        if len(np.unique(curve.cadence_no)) != len(curve):
-            raise ProductCorrupt(str(error)) from error
-        raise ProductRejected(f"off the sector's grid: {error}") from error
-    correction = curve.time - plan.grid.time[rows]
+    rows, inside = _rows_of(curve, plan)
+    n_outside = len(curve) - len(rows)
+    values = {name: getattr(curve, name) for name in _COLUMNS}
+    time = curve.time
+    if n_outside:
+        values = {name: column[inside] for name, column in values.items()}
+        time = time[inside]
+    where = _as_slice(rows)
+    correction = time - plan.grid.time[where]
+    # The comparison is False where there is no time.
     off = np.abs(correction) > MAX_CORRECTION_D
     if off.any():
         raise ProductCorrupt(
             f"at {off.sum()} cadences its time differs from the sector's by more than {MAX_CORRECTION_D} d, "
-            f"at cadence {curve.cadence_no[off.argmax()]} by {correction[off.argmax()]:.5f} d"
+            f"at cadence {plan.grid.first + rows[off.argmax()]} by {correction[off.argmax()]:.5f} d"
         )
-    finite = np.isfinite(curve.flux)
-    n_good = int((finite & ((curve.quality & plan.quality_mask) == 0)).sum())
+    values["time_correction"] = correction.astype(np.float32)
+    finite = np.isfinite(values["flux"])
+    n_good = int(np.count_nonzero(finite & ((values["quality"] & plan.quality_mask) == 0)))
     if n_good < plan.min_good_cadences:
         raise ProductRejected(_too_few(finite, n_good, plan))
+    return Aligned(curve.star, where, values, n_good, n_outside)
+
+
+def _rows_of(curve: LightCurve, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the grid of the cadences that lie on it, and which cadences those are, (cadence,) bool."""
+    rows = curve.cadence_no.astype(np.int64) - plan.grid.first
+    if not (np.diff(rows) > 0).all() and len(np.unique(rows)) != len(rows):
+        raise ProductCorrupt(f"{len(rows) - len(np.unique(rows))} cadence numbers occur twice")
+    inside = (rows >= 0) & (rows < len(plan.grid.time))
+    n_outside = len(rows) - int(np.count_nonzero(inside))
+    if n_outside > MAX_OUTSIDE * len(rows):
+        last = plan.grid.first + len(plan.grid.time) - 1
+        raise ProductRejected(
+            f"off the sector's grid: {n_outside} of {len(rows)} cadence numbers lie outside "
+            f"{plan.grid.first}..{last}, the first is {curve.cadence_no[np.argmin(inside)]}"
+        )
+    return (rows[inside] if n_outside else rows), inside
+
+
+def _as_slice(rows: np.ndarray) -> slice | np.ndarray:
+    """A run of cadences, as nearly every product is, as a slice, which is copied ten times faster."""
     if len(rows) and rows[-1] - rows[0] + 1 == len(rows) and (np.diff(rows) == 1).all():
-        # A run of cadences, as nearly every product is, is copied ten times faster than scattered rows.
-        rows = slice(rows[0], rows[-1] + 1)
-    columns["time_correction"][row, rows] = correction
-    for name in ("flux", "flux_err", "background", "centroid_col", "centroid_row", "quality"):
-        columns[name][row, rows] = getattr(curve, name)
-    return n_good
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
 
 
 def _too_few(finite: np.ndarray, n_good: int, plan: Plan) -> str:

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from larun.archive.decode import decode, verify
 from larun.archive.protocol import Archive
-from larun.errors import InputError, ProductError, ProductUnreachable
+from larun.errors import InputError, ProductUnreachable
 from larun.lightcurve import CadenceGrid, LightCurve
 from larun.paths import Product
 from larun.plan import PlannedTarget
+from larun.schema import Status
+from larun.survey.obtain import obtain
 from larun.units import SECONDS_PER_DAY
 
 REFERENCES = 8
-"""Products whose cadences make the sector's grid."""
+"""Products whose cadences make the sector's grid; more where its targets lie on more CCDs."""
 
 MAX_GRID_CADENCES = 400_000
 """A sector of 20-second cadences has 120,000; more means cadence numbers of another kind."""
@@ -23,11 +24,16 @@ MAX_GRID_CADENCES = 400_000
 MAX_STEP_ERROR = 0.1
 """Largest error of a time step of a reference, as a share of it; the missions' own are below 0.0002."""
 
-_REFERENCE_ATTEMPTS = 32
+_MOST_CCDS = 16
+"""CCDs of TESS; of the 84 channels of Kepler no one needs a reference of its own, its cadences are one clock's."""
+
+_REFERENCE_ATTEMPTS = 48
 
 
-def find_references(archive: Archive, product: Product, targets: tuple[PlannedTarget, ...]) -> list[LightCurve]:
-    """Decode products of up to `REFERENCES` targets, spread over the plan; failures are passed over.
+def find_references(
+    archives: Sequence[Archive], product: Product, targets: tuple[PlannedTarget, ...]
+) -> list[LightCurve]:
+    """Decode products of targets from every CCD and from all over the plan; failures are passed over.
 
     Raises
     ------
@@ -35,24 +41,23 @@ def find_references(archive: Archive, product: Product, targets: tuple[PlannedTa
         None of the products tried is usable; says what each said.
     ProductUnreachable
         None is, but some may be later.
+    ArchiveError
+        No archive serves.
     """
     found: list[LightCurve] = []
     said: list[str] = []
     transient = False
-    for target in _spread(targets)[:_REFERENCE_ATTEMPTS]:
-        try:
-            fetched = archive.fetch(product, target)
-            curve = decode(fetched.data, source_name(fetched.source))
-            verify(curve, product, target.star.target_id)
-        except (ProductError, OSError) as error:
-            transient = transient or isinstance(error, ProductUnreachable | OSError)
-            said.append(f"{target.product}: {error}")
-            continue
-        if fault := _irregularity(curve):
+    wanted = max(REFERENCES, min(_MOST_CCDS, len(_by_ccd(targets))))
+    for target in _spread(targets, wanted):
+        obtained = obtain(archives, product, target)
+        if obtained.checked is None:
+            transient = transient or obtained.status == Status.UNREACHABLE
+            said.append(f"{target.product}: {obtained.reason}")
+        elif fault := _irregularity(obtained.checked):
             said.append(f"{target.product}: {fault}")
         else:
-            found.append(curve)
-        if len(found) == REFERENCES:
+            found.append(obtained.checked)
+        if len(found) == wanted:
             break
     if not found:
         text = f"the cadences of {product} cannot be known, no product of {len(said)} tried is usable: "
@@ -76,13 +81,23 @@ def _irregularity(curve: LightCurve) -> str:
     return f"its times do not follow its cadence numbers, first after cadence {curve.cadence_no[order[off.argmax()]]}"
 
 
-def _spread(targets: tuple[PlannedTarget, ...]) -> list[PlannedTarget]:
-    """All targets, each next one far from those before: first an even sample of `REFERENCES`, then the rest."""
+def _by_ccd(targets: tuple[PlannedTarget, ...]) -> dict[tuple[int, int], list[int]]:
+    """Rows of the plan of every camera and CCD."""
+    rows: dict[tuple[int, int], list[int]] = {}
+    for row, target in enumerate(targets):
+        rows.setdefault((target.star.camera, target.star.ccd), []).append(row)
+    return rows
+
+
+def _spread(targets: tuple[PlannedTarget, ...], wanted: int) -> list[PlannedTarget]:
+    """Targets to try in turn: one of every CCD, an even sample of the plan, then others in their places."""
     n = len(targets)
-    even = np.unique(np.linspace(0, n - 1, min(n, REFERENCES)).astype(int))
-    rest = np.setdiff1d(np.arange(n), even)
-    stride = max(1, len(rest) // (_REFERENCE_ATTEMPTS - len(even)))
-    return [targets[i] for i in (*even, *rest[::stride])]
+    ccds = list(_by_ccd(targets).values())
+    middles = [rows[len(rows) // 2] for rows in ccds] if 1 < len(ccds) <= _MOST_CCDS else []
+    even = np.linspace(0, n - 1, min(n, wanted)).astype(int).tolist()
+    stride = max(1, n // (_REFERENCE_ATTEMPTS - wanted))
+    order = dict.fromkeys([*middles, *even, *range(stride // 2, n, stride), *range(n)])
+    return [targets[row] for row in list(order)[:_REFERENCE_ATTEMPTS]]
 
 
 def spacecraft_time(curve: LightCurve) -> np.ndarray:
@@ -148,8 +163,3 @@ def _offset(own: np.ndarray, known: np.ndarray) -> float:
     """Median difference of two times where both are known; 0 where they share no cadence."""
     difference = (own - known)[np.isfinite(own) & np.isfinite(known)]
     return float(np.median(difference)) if len(difference) else 0.0
-
-
-def source_name(source: str) -> str:
-    """URL as it is; of a local path only the file name, so that the store does not depend on where it lay."""
-    return source if "://" in source else source.replace("\\", "/").rpartition("/")[2]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from larun.archive.folder import FolderArchive
 from larun.archive.protocol import Archive
 from larun.config import Settings
 from larun.errors import InputError
 from larun.paths import Product
+from larun.survey.archives import listing_archives
 
 SIMULATED = "simulated"
 """Name of the archive and of the author of what comes from it."""
@@ -16,22 +19,30 @@ _USUAL = {"tess": ("spoc", 120), "kepler": ("kepler", 1765), "k2": ("k2", 1765)}
 
 
 def offered_product(
-    archive: Archive, settings: Settings, mission: str, sector: int, author: str | None, cadence_s: int | None
+    archives: Sequence[Archive],
+    settings: Settings,
+    mission: str,
+    sector: int,
+    author: str | None,
+    cadence_s: int | None,
 ) -> Product:
     """Product of a sector: the mission's usual one, or the only one that a folder holds.
+
+    Where archives of a mission are among those named, they decide what there is, and folders do not.
 
     Raises
     ------
     InputError
         A folder holds several, none of them the usual one; lists them.
     """
-    if archive.name == SIMULATED:
+    first, *_ = listing_archives(archives)
+    if first.name == SIMULATED:
         return Product(mission, sector, author or SIMULATED, cadence_s or settings.simulate.cadence_s)
     usual_author, usual_cadence_s = _USUAL.get(mission, ("", 0))
     usual = Product(mission, sector, author or usual_author, cadence_s or usual_cadence_s)
     held = [
         product
-        for product in (archive.products() if isinstance(archive, FolderArchive) else ())
+        for product in (first.products() if isinstance(first, FolderArchive) else ())
         if (product.mission, product.sector) == (mission, sector)
         and author in {None, product.author}
         and cadence_s in {None, product.cadence_s}
@@ -40,7 +51,7 @@ def offered_product(
         return usual
     if len(held) > 1:
         raise InputError(
-            f"{archive!r} holds several products of {mission} sector {sector}: {', '.join(map(str, held))}; "
+            f"{first!r} holds several products of {mission} sector {sector}: {', '.join(map(str, held))}; "
             "choose one with --author and --cadence"
         )
     return held[0]

@@ -23,16 +23,19 @@ from unittest import mock
 from larun.config import Settings
 from larun.objects import Root
 from larun.paths import Product
-from larun.survey.ingest import ShardWork, ingest_shard, open_archive, start_ingest
+from larun.survey.archives import open_archives
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 from larun.survey.sweep import SweepWork, start_sweep, sweep_shards
 from tests.benchmarks.machine import machine, versions
 
 STAGES = {
     "ingest": {
-        "decode": "larun.survey.ingest.decode",
-        "verify": "larun.survey.ingest.verify",
-        "align on the grid": "larun.survey.ingest.place",
-        "write, read back": "larun.survey.ingest.write_shard",
+        "decode": "larun.survey.obtain.decode",
+        "verify": "larun.survey.obtain.verify",
+        "align on the grid": "larun.survey.shard.align",
+        "blank and fill rows": "larun.survey.ingest.blank_columns",
+        "encode": "larun.store.sector.ShardWriter.add",
+        "write, read back": "larun.store.sector.ShardWriter.finish",
         "record": "larun.survey.ingest.write_record",
     },
     "sweep": {
@@ -83,9 +86,9 @@ def _round(settings: Settings, archive: _Held, watch: Callable) -> dict[str, dic
     stars = settings.simulate.stars
     with tempfile.TemporaryDirectory() as folder:
         root = Root(folder)
-        plan = start_ingest(root, archive, archive.product, settings.ingest)
-        work = ShardWork.of(root, archive, plan, 0, settings.ingest)
-        ingest = watch("ingest", lambda: ingest_shard(work), stars)
+        plan = start_ingest(root, [archive], archive.product, settings.ingest)
+        work = IngestWork.of(root, [archive], plan, [0], settings.ingest)
+        ingest = watch("ingest", lambda: ingest_shards(work), stars)
         run = start_sweep(root, archive.product, settings)
         return {
             "ingest": ingest,
@@ -99,10 +102,10 @@ class _Held:
     name = "simulated"
 
     def __init__(self, settings: Settings, product: Product):
-        archive = open_archive("simulated", settings)
+        archive = open_archives("simulated", settings)[0]
         self.product = product
         self._targets = archive.targets(product)
-        archive.fetch(product, self._targets[0])
+        archive.fetch(product, self._targets.targets[0])
         started = time.process_time()
         self._files = {target.product: archive.fetch(product, target) for target in self._targets}
         self.cost_ms = round(1e3 * (time.process_time() - started) / len(self._targets), 3)
@@ -112,6 +115,9 @@ class _Held:
 
     def fetch(self, product: Product, target):
         return self._files[target.product]
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 def _timed(name: str, work: Callable[[], object], stars: int) -> dict[str, float]:

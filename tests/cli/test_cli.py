@@ -11,7 +11,7 @@ from larun.archive.folder import FolderArchive
 from larun.cli import app
 from larun.config import load
 from larun.objects import Root
-from larun.survey.ingest import ShardWork, ingest_shard, start_ingest
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 
 COMMANDS = (
     "ingest", "train", "sweep", "nightly", "status", "candidates", "examine", "report", "export", "simulate", "demo",
@@ -42,9 +42,8 @@ def root(tmp_path):
     broken.write_bytes(broken.read_bytes()[:-2880])
     settings = load(ingest={"shard_targets": 4, "chunk_targets": 2, "min_good_cadences": 10}).ingest
     archive, root = FolderArchive(str(folder)), Root(str(tmp_path / "root"))
-    plan = start_ingest(root, archive, PRODUCT, settings)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, settings))
+    plan = start_ingest(root, [archive], PRODUCT, settings)
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), settings))
     return root.url
 
 

@@ -15,7 +15,8 @@ from larun.errors import NotInStore
 from larun.objects import Root
 from larun.paths import Product
 from larun.report import write_report
-from larun.survey.ingest import ShardWork, ingest_shard, open_archive, start_ingest
+from larun.survey.archives import open_archives
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 from larun.survey.published import published_candidates
 from larun.survey.sweep import SweepWork, finish_sweep, pending_groups, start_sweep, sweep_shards
 
@@ -159,9 +160,9 @@ def test_a_simulated_sector_says_so_on_every_page(tmp_path):
     )  # fmt: skip
     root, product = Root(settings.root), Product("tess", 1, "simulated", 600)
     save_bundle(judge_bundle(), root, "models/judge/1")
-    archive = open_archive("simulated", settings)
-    plan = start_ingest(root, archive, product, settings.ingest)
-    ingest_shard(ShardWork.of(root, archive, plan, 0, settings.ingest))
+    archive = open_archives("simulated", settings)[0]
+    plan = start_ingest(root, [archive], product, settings.ingest)
+    ingest_shards(IngestWork.of(root, [archive], plan, [0], settings.ingest))
     run = start_sweep(root, product, settings)
     for group in pending_groups(root, run, 1):
         sweep_shards(SweepWork(root, run, group, settings))

@@ -22,7 +22,7 @@ def test_it_is_an_archive():
 
 def test_targets_and_their_files():
     archive = SimulatedArchive(SETTINGS)
-    targets = archive.targets(PRODUCT)
+    targets = archive.targets(PRODUCT).targets
     assert len(targets) == 4
     fetched = archive.fetch(PRODUCT, targets[2])
     assert fetched.data.startswith(b"SIMPLE  =                    T")

@@ -18,15 +18,14 @@ from larun.paths import Product
 from larun.plan import load_plan
 from larun.schema import FLUX_ARRAYS, SECTOR_ARRAYS
 from larun.store.reading import find_target, light_curve, open_sector, products, read_rows, read_shard
-from larun.survey.ingest import ShardWork, ingest_shard, start_ingest
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 
 TICS = range(41, 47)
 
 
 def ingest(root, archive, product=PRODUCT, settings=SETTINGS):
-    plan = start_ingest(root, archive, product, settings)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, settings))
+    plan = start_ingest(root, [archive], product, settings)
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), settings))
     return plan
 
 

@@ -16,7 +16,7 @@ from larun.schema import Column
 from larun.store.publish import publish, published
 from larun.store.reading import open_sector, products, read_shard
 from larun.store.tables import read_table, write_table
-from larun.survey.ingest import ShardWork, ingest_shard, start_ingest
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 
 
 @pytest.fixture
@@ -35,9 +35,8 @@ def files(tmp_path_factory):
 
 
 def ingest(root, archive):
-    plan = start_ingest(root, archive, PRODUCT, SETTINGS)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, SETTINGS))
+    plan = start_ingest(root, [archive], PRODUCT, SETTINGS)
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), SETTINGS))
     return plan
 
 
@@ -64,7 +63,7 @@ def test_a_finished_store_on_s3_is_left_alone(stores, files):
     assert ledger.pending(remote, plan) == []
     assert ledger.counts(remote, PRODUCT).by_status["stored"] == 6
     with pytest.raises(PlanMismatch, match="min_good_cadences"):
-        start_ingest(remote, files, PRODUCT, SETTINGS.model_copy(update={"min_good_cadences": 12}))
+        start_ingest(remote, [files], PRODUCT, SETTINGS.model_copy(update={"min_good_cadences": 12}))
 
 
 def test_store_on_s3_reads_as_that_of_a_folder(stores, s3_options):

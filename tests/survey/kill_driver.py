@@ -23,7 +23,7 @@ from tiny_sector import PRODUCT, SETTINGS, tree
 from larun import objects
 from larun.archive.folder import FolderArchive
 from larun.objects import PARTIAL_SUFFIX, Root
-from larun.survey.ingest import ShardWork, ingest_shard, start_ingest
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 
 MODES = ("before", "torn", "unrenamed", "after")
 """Where in a write the process dies: before it, with half a partial file, with a whole one, when it is done."""
@@ -31,9 +31,8 @@ MODES = ("before", "torn", "unrenamed", "after")
 
 def ingest(root: Path, files: str) -> None:
     store, archive = Root(str(root)), FolderArchive(files)
-    plan = start_ingest(store, archive, PRODUCT, SETTINGS)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(store, archive, plan, index, SETTINGS))
+    plan = start_ingest(store, [archive], PRODUCT, SETTINGS)
+    ingest_shards(IngestWork.of(store, [archive], plan, range(plan.n_shards), SETTINGS))
 
 
 def in_child(work: Callable[[], None]) -> int:

@@ -26,13 +26,13 @@ from tiny_sector import (
 from larun import ledger
 from larun.archive.folder import FolderArchive
 from larun.config import ConfigurationError, Settings
-from larun.errors import InputError, NotInStore, PlanMismatch, ProductUnreachable, StoreError
+from larun.errors import InputError, PlanMismatch, ProductUnreachable, StoreError
 from larun.objects import Root
 from larun.paths import Product
-from larun.plan import Plan, load_plan
+from larun.plan import Plan, TargetList, load_plan
 from larun.schema import Status
 from larun.store.reading import read_shard
-from larun.survey.ingest import ShardWork, ingest_shard, make_plan, open_archive, start_ingest
+from larun.survey.ingest import IngestWork, ingest_shards, make_plan, start_ingest
 
 TICS = (11, 12, 13, 14, 15, 16)
 
@@ -48,9 +48,8 @@ def root(tmp_path):
 
 
 def ingest(root, archive, settings=SETTINGS, product=PRODUCT):
-    plan = start_ingest(root, archive, product, settings)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, settings))
+    plan = start_ingest(root, [archive], product, settings)
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), settings))
     return plan
 
 
@@ -89,7 +88,7 @@ def test_barycentric_time_is_reproduced_within_a_twentieth_of_a_millisecond(fold
 
 
 def test_grid_spans_all_cadences_and_bridges_the_gap_linearly(folder):
-    plan = make_plan(FolderArchive(folder), PRODUCT, SETTINGS)
+    plan = make_plan([FolderArchive(folder)], PRODUCT, SETTINGS)
     assert plan.grid.first == FIRST_CADENCE
     np.testing.assert_allclose(plan.grid.time, spacecraft_time(), rtol=0, atol=1e-9)
     assert (plan.time_format, plan.flux_unit) == ("btjd", "electron/s")
@@ -100,7 +99,7 @@ def test_record_tells_the_origin_of_every_target(folder, root):
     saved = json.loads(root.read(PRODUCT.record(0)))
     assert saved["plan_digest"] == plan.digest
     assert saved["counts"] == {"stored": 4, "absent": 0, "corrupt": 0, "unreachable": 0, "rejected": 0}
-    assert saved["archive"] == "folder"
+    assert {target["archive"] for target in saved["targets"]} == {"folder"}
     assert saved["targets"][0]["source"] == plan.targets[0].product
     assert {"larun", "zarr", "numpy"} <= saved["versions"].keys()
     assert not any("time" in key and key != "time_correction" for key in saved["sha256"])
@@ -168,7 +167,7 @@ def damaged(name):
 def test_a_bad_product_becomes_its_targets_status_and_the_others_are_stored(folder, root, name, monkeypatch):
     data, status, word = damaged(name)
     # The grid is not made of the bad product: it is not the business of this test.
-    good = make_plan(FolderArchive(folder), PRODUCT, SETTINGS)
+    good = make_plan([FolderArchive(folder)], PRODUCT, SETTINGS)
     monkeypatch.setattr("larun.survey.ingest.make_plan", lambda *_: good)
     (folder / file_name(13)).write_bytes(data)
     plan = ingest(root, FolderArchive(folder))
@@ -208,10 +207,9 @@ def test_quarantine_can_be_turned_off(folder, root):
 
 def test_a_product_that_is_gone_is_absent(folder, root):
     archive = FolderArchive(folder)
-    plan = start_ingest(root, archive, PRODUCT, SETTINGS)
+    plan = start_ingest(root, [archive], PRODUCT, SETTINGS)
     (folder / file_name(14)).unlink()
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, SETTINGS))
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), SETTINGS))
     assert outcome(root, 14).status == "absent"
     assert ledger.counts(root, PRODUCT).by_status["stored"] == 5
 
@@ -237,11 +235,10 @@ class Flaky(FolderArchive):
 )
 def test_what_befalls_one_fetch_is_that_targets_status(folder, root, error, status, caplog):
     good = FolderArchive(folder)
-    plan = start_ingest(root, good, PRODUCT, SETTINGS)
+    plan = start_ingest(root, [good], PRODUCT, SETTINGS)
     archive = Flaky(folder)
     archive.error = error
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, SETTINGS))
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), SETTINGS))
     found = outcome(root, 12)
     assert found.status == status
     assert str(error) in found.reason
@@ -252,8 +249,8 @@ def test_what_befalls_one_fetch_is_that_targets_status(folder, root, error, stat
 
 def test_an_unforeseen_error_while_decoding_is_that_targets_status(folder, root, monkeypatch, caplog):
     archive = FolderArchive(folder)
-    plan = start_ingest(root, archive, PRODUCT, SETTINGS)
-    from larun.survey import ingest as module
+    plan = start_ingest(root, [archive], PRODUCT, SETTINGS)
+    from larun.survey import obtain as module
 
     decode = module.decode
 
@@ -263,8 +260,7 @@ def test_an_unforeseen_error_while_decoding_is_that_targets_status(folder, root,
         return decode(data, source)
 
     monkeypatch.setattr(module, "decode", broken)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, SETTINGS))
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), SETTINGS))
     assert outcome(root, 12).reason == "IndexError: a bug"
     assert outcome(root, 12).status == "corrupt"
     assert any(r.exc_info for r in caplog.records)
@@ -274,26 +270,26 @@ def test_an_unforeseen_error_while_decoding_is_that_targets_status(folder, root,
 def test_running_out_of_memory_is_no_fault_of_the_target(folder, root, place, monkeypatch):
     archive = Flaky(folder)
     archive.error = MemoryError()
-    plan = start_ingest(root, FolderArchive(folder), PRODUCT, SETTINGS)
+    plan = start_ingest(root, [FolderArchive(folder)], PRODUCT, SETTINGS)
     if place == "decode":
         archive = FolderArchive(folder)
 
         def full(*_):
             raise MemoryError
 
-        monkeypatch.setattr("larun.survey.ingest.decode", full)
+        monkeypatch.setattr("larun.survey.obtain.decode", full)
     index = next(i for i in range(plan.n_shards) if any(t.star.target_id == 12 for t in plan.shard(i)))
     with pytest.raises(MemoryError):
-        ingest_shard(ShardWork.of(root, archive, plan, index, SETTINGS))
+        ingest_shards(IngestWork.of(root, [archive], plan, [index], SETTINGS))
     assert ledger.pending(root, plan) == list(range(plan.n_shards))
 
 
 def test_empty_folder_and_unknown_sector_say_what_there_is(tmp_path, folder, root):
     (tmp_path / "nothing").mkdir()
     with pytest.raises(InputError, match="nothing"):
-        start_ingest(root, FolderArchive(tmp_path / "nothing"), PRODUCT, SETTINGS)
+        start_ingest(root, [FolderArchive(tmp_path / "nothing")], PRODUCT, SETTINGS)
     with pytest.raises(InputError, match="tess/s0001/spoc-120s"):
-        start_ingest(root, FolderArchive(folder), Product("tess", 77, "spoc", 120), SETTINGS)
+        start_ingest(root, [FolderArchive(folder)], Product("tess", 77, "spoc", 120), SETTINGS)
     assert not root.exists(PRODUCT.plan_json)
 
 
@@ -301,7 +297,7 @@ def test_a_sector_of_bad_products_alone_says_what_each_said(folder, root):
     for tic in TICS:
         (folder / file_name(tic)).write_bytes(b"<html>")
     with pytest.raises(InputError) as caught:
-        start_ingest(root, FolderArchive(folder), PRODUCT, SETTINGS)
+        start_ingest(root, [FolderArchive(folder)], PRODUCT, SETTINGS)
     assert all(file_name(tic) in str(caught.value) for tic in TICS)
 
 
@@ -311,7 +307,7 @@ def test_a_sector_of_unreachable_products_is_worth_another_try(folder, root):
             raise ProductUnreachable("503")
 
     with pytest.raises(ProductUnreachable, match="503"):
-        start_ingest(root, Down(folder), PRODUCT, SETTINGS)
+        start_ingest(root, [Down(folder)], PRODUCT, SETTINGS)
 
 
 def test_an_unwritable_root_is_refused_before_any_fetch(folder, tmp_path):
@@ -322,7 +318,7 @@ def test_an_unwritable_root_is_refused_before_any_fetch(folder, tmp_path):
             raise AssertionError
 
     with pytest.raises(StoreError, match=r"cannot .*file/root.*rights"):
-        start_ingest(Root(str(tmp_path / "file" / "root")), NeverAsked(folder), PRODUCT, SETTINGS)
+        start_ingest(Root(str(tmp_path / "file" / "root")), [NeverAsked(folder)], PRODUCT, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +334,7 @@ def test_another_plan_for_the_same_store_is_refused_naming_the_field(folder, roo
     ingest(root, FolderArchive(folder))
     before = tree(tmp_path / "root")
     with pytest.raises(PlanMismatch, match=field) as caught:
-        start_ingest(root, FolderArchive(folder), PRODUCT, SETTINGS.model_copy(update=change))
+        start_ingest(root, [FolderArchive(folder)], PRODUCT, SETTINGS.model_copy(update=change))
     assert caught.value.fields == (field,)
     assert tree(tmp_path / "root") == before
 
@@ -348,77 +344,70 @@ def test_other_targets_for_the_same_store_are_refused_naming_one(folder, root):
     (folder / file_name(13)).unlink()
     write_folder(folder, [17])
     with pytest.raises(PlanMismatch, match=file_name(17)) as caught:
-        start_ingest(root, FolderArchive(folder), PRODUCT, SETTINGS)
+        start_ingest(root, [FolderArchive(folder)], PRODUCT, SETTINGS)
     assert "targets" in caught.value.fields
 
 
 def test_settings_that_change_no_byte_may_change(folder, root):
     plan = ingest(root, FolderArchive(folder))
     changed = SETTINGS.model_copy(update={"fetch_threads": 9, "quarantine": False})
-    assert start_ingest(root, FolderArchive(folder), PRODUCT, changed).digest == plan.digest
+    assert start_ingest(root, [FolderArchive(folder)], PRODUCT, changed).digest == plan.digest
 
 
 def test_work_of_another_plan_is_refused(folder, root):
     archive = FolderArchive(folder)
-    plan = start_ingest(root, archive, PRODUCT, SETTINGS)
-    work = replace(ShardWork.of(root, archive, plan, 0, SETTINGS), plan_digest="0" * 64)
+    plan = start_ingest(root, [archive], PRODUCT, SETTINGS)
+    work = replace(IngestWork.of(root, [archive], plan, [0], SETTINGS), plan_digest="0" * 64)
     with pytest.raises(PlanMismatch, match="000000"):
-        ingest_shard(work)
+        ingest_shards(work)
 
 
 def test_grid_is_kept_when_the_references_change(folder, root):
     """A resumed run reuses the stored grid, also when the files that it came from are damaged now."""
-    start_ingest(root, FolderArchive(folder), PRODUCT, SETTINGS)
+    start_ingest(root, [FolderArchive(folder)], PRODUCT, SETTINGS)
     kept = load_plan(root, PRODUCT)
     for tic in TICS[:5]:
         data = (folder / file_name(tic)).read_bytes()
         (folder / file_name(tic)).write_bytes(data[:-2880])
-    assert start_ingest(root, FolderArchive(folder), PRODUCT, SETTINGS).digest == kept.digest
+    assert start_ingest(root, [FolderArchive(folder)], PRODUCT, SETTINGS).digest == kept.digest
 
 
 def test_chunks_must_divide_shards(folder, root):
     with pytest.raises(ConfigurationError, match="multiple"):
-        make_plan(FolderArchive(folder), PRODUCT, SETTINGS.model_copy(update={"shard_targets": 5, "chunk_targets": 2}))
+        make_plan(
+            [FolderArchive(folder)], PRODUCT, SETTINGS.model_copy(update={"shard_targets": 5, "chunk_targets": 2})
+        )
     small = SETTINGS.model_copy(update={"shard_targets": 3, "chunk_targets": 16})
-    assert make_plan(FolderArchive(folder), PRODUCT, small).chunk_targets == 3
+    assert make_plan([FolderArchive(folder)], PRODUCT, small).chunk_targets == 3
 
 
 def test_an_archive_that_lists_a_star_twice_is_refused(folder):
     class Twice(FolderArchive):
         def targets(self, product):
             first, *_ = super().targets(product)
-            return [first, replace(first, product="copy.fits")]
+            return TargetList((first, replace(first, product="copy.fits")))
 
     with pytest.raises(InputError, match="twice"):
-        make_plan(Twice(folder), PRODUCT, SETTINGS)
+        make_plan([Twice(folder)], PRODUCT, SETTINGS)
 
 
 def test_an_archive_that_lists_nothing_is_refused(folder):
     class Empty(FolderArchive):
         def targets(self, product):
-            return []
+            return TargetList(())
 
     with pytest.raises(InputError, match="holds nothing"):
-        make_plan(Empty(folder), PRODUCT, SETTINGS)
-
-
-def test_open_archive(folder):
-    assert open_archive(f"folder:{folder}", Settings()).name == "folder"
-    assert open_archive("simulated", Settings()).name == "simulated"
-    for spec in ("cloud", "folder", "folder:", "simulated:x"):
-        with pytest.raises(InputError, match="folder:PATH"):
-            open_archive(spec, Settings())
+        make_plan([Empty(folder)], PRODUCT, SETTINGS)
 
 
 def test_work_is_a_small_value_that_can_be_sent(folder, root):
     import pickle
 
     archive = FolderArchive(folder)
-    plan = start_ingest(root, archive, PRODUCT, SETTINGS)
-    sent = pickle.dumps(ShardWork.of(root, archive, plan, 1, SETTINGS))
+    plan = start_ingest(root, [archive], PRODUCT, SETTINGS)
+    sent = pickle.dumps(IngestWork.of(root, [archive], plan, [1], SETTINGS))
     assert len(sent) < 2000
-    record = ingest_shard(pickle.loads(sent))
-    assert record.shard == 1
+    assert ingest_shards(pickle.loads(sent))["stored"] == 2
     assert root.exists(PRODUCT.record(1))
 
 
@@ -454,14 +443,15 @@ def test_products_of_one_name_are_quarantined_apart(folder, root):
 @pytest.mark.parametrize("error", [FileNotFoundError, PermissionError, OSError])
 def test_reasons_name_the_product_and_no_folder(folder, root, error, monkeypatch):
     archive = FolderArchive(folder)
-    plan = start_ingest(root, archive, PRODUCT, SETTINGS)
+    plan = start_ingest(root, [archive], PRODUCT, SETTINGS)
 
     def refuse(path):
         raise error(5, "Input/output error", str(path))
 
     monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
     for index in range(plan.n_shards):
-        record = ingest_shard(ShardWork.of(root, archive, plan, index, SETTINGS))
+        ingest_shards(IngestWork.of(root, [archive], plan, [index], SETTINGS))
+        record = ledger.read_record(root, plan, index)
         assert {o.status for o in record.outcomes} == {"absent" if error is FileNotFoundError else "unreachable"}
         for found in record.outcomes:
             assert found.product in found.reason
@@ -476,22 +466,23 @@ def test_reasons_name_the_product_and_no_folder(folder, root, error, monkeypatch
 
 def test_a_plan_that_another_run_saved_meanwhile_is_not_taken_for_this_one(folder, root, monkeypatch):
     archive = FolderArchive(folder)
-    other = make_plan(archive, PRODUCT, SETTINGS.model_copy(update={"min_good_cadences": 11}))
+    other = make_plan([archive], PRODUCT, SETTINGS.model_copy(update={"min_good_cadences": 11}))
     save = Plan.save
 
     def overtaken(plan, place):
-        save(plan, place)
-        save(other, place)
+        assert save(other, place)
+        assert not save(plan, place)
 
     monkeypatch.setattr(Plan, "save", overtaken)
     with pytest.raises(PlanMismatch, match="min_good_cadences is 11 in the store and 10 in this run"):
-        start_ingest(root, archive, PRODUCT, SETTINGS)
+        start_ingest(root, [archive], PRODUCT, SETTINGS)
+    assert load_plan(root, PRODUCT).digest == other.digest
 
 
 def test_readers_see_a_shard_that_is_being_written_as_pending(folder, root, monkeypatch):
     """At every write of the shard: the target is pending or whole, and nobody is told to delete anything."""
     archive = FolderArchive(folder)
-    plan = start_ingest(root, archive, PRODUCT, SETTINGS)
+    plan = start_ingest(root, [archive], PRODUCT, SETTINGS)
     write = Root.write
     seen = []
 
@@ -503,7 +494,7 @@ def test_readers_see_a_shard_that_is_being_written_as_pending(folder, root, monk
             seen.append(status[0])
 
     monkeypatch.setattr(Root, "write", looked)
-    ingest_shard(ShardWork.of(root, archive, plan, 0, SETTINGS))
+    ingest_shards(IngestWork.of(root, [archive], plan, [0], SETTINGS))
     assert seen[-1] == Status.CODES["stored"]
     assert set(seen[:-1]) == {0}
 
@@ -512,25 +503,26 @@ def test_two_runs_with_products_that_differ_end_in_one_consistent_store(folder, 
     """The second run finds another record when it is done; its retry makes the shard anew."""
     changed = write_folder(tmp_path / "changed", TICS)
     (changed / file_name(12)).write_bytes(product_bytes(12, columns_of(99)))
-    plan = start_ingest(root, FolderArchive(folder), PRODUCT, SETTINGS)
-    first = ShardWork.of(root, FolderArchive(folder), plan, 0, SETTINGS)
-    second = replace(first, archive=FolderArchive(changed))
-    monkeypatch.setattr("larun.survey.ingest.read_record", lambda *_: (_ for _ in ()).throw(NotInStore("not yet")))
-    ingest_shard(first)
+    plan = start_ingest(root, [FolderArchive(folder)], PRODUCT, SETTINGS)
+    first = IngestWork.of(root, [FolderArchive(folder)], plan, [0], SETTINGS)
+    second = replace(first, archives=(FolderArchive(changed),))
+    monkeypatch.setattr("larun.survey.ingest.recorded", lambda *_: [])
+    ingest_shards(first)
     with pytest.raises(StoreError, match="two runs worked on one sector"):
-        ingest_shard(second)
+        ingest_shards(second)
     monkeypatch.undo()
-    record = ingest_shard(second)
+    ingest_shards(second)
     alone = Root(str(tmp_path / "alone"))
-    assert start_ingest(alone, FolderArchive(changed), PRODUCT, SETTINGS).digest == plan.digest
-    assert ingest_shard(replace(second, root=alone)).hashes == record.hashes
+    assert start_ingest(alone, [FolderArchive(changed)], PRODUCT, SETTINGS).digest == plan.digest
+    ingest_shards(replace(second, root=alone))
+    assert ledger.read_record(alone, plan, 0).hashes == ledger.read_record(root, plan, 0).hashes
     assert read_shard(root, plan, 0)[0].flux.tobytes() == read_shard(alone, plan, 0)[0].flux.tobytes()
 
 
 @pytest.mark.parametrize(("author", "mask"), [("tess-spoc", 17087), ("tasoc", 1 | 2 | 4 | 128)])
 def test_a_plan_counts_good_cadences_by_the_bits_of_its_pipeline(real_data, author, mask):
     product = Product("tess", 1, author, 1800)
-    plan = make_plan(FolderArchive(str(real_data / "fits")), product, Settings().ingest)
+    plan = make_plan([FolderArchive(str(real_data / "fits"))], product, Settings().ingest)
     assert plan.quality_mask == mask
 
 

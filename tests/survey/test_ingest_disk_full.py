@@ -12,15 +12,14 @@ from larun import ledger
 from larun.archive.folder import FolderArchive
 from larun.errors import StoreError
 from larun.objects import PARTIAL_SUFFIX, Root
-from larun.survey.ingest import ShardWork, ingest_shard, start_ingest
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 
 SETTINGS = SETTINGS.model_copy(update={"shard_targets": 2})
 
 
 def ingest(root, archive):
-    plan = start_ingest(root, archive, PRODUCT, SETTINGS)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, SETTINGS))
+    plan = start_ingest(root, [archive], PRODUCT, SETTINGS)
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), SETTINGS))
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +89,8 @@ def test_no_space_at_any_write(number, archive, undisturbed, tmp_path, monkeypat
 
 def test_disk_fills_up_between_two_shards(archive, undisturbed, tmp_path, monkeypatch):
     root = Root(str(tmp_path))
-    plan = start_ingest(root, archive, PRODUCT, SETTINGS)
-    ingest_shard(ShardWork.of(root, archive, plan, 0, SETTINGS))
+    plan = start_ingest(root, [archive], PRODUCT, SETTINGS)
+    ingest_shards(IngestWork.of(root, [archive], plan, [0], SETTINGS))
     before = tree(tmp_path)
 
     def full(handle):
@@ -100,7 +99,7 @@ def test_disk_fills_up_between_two_shards(archive, undisturbed, tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(StoreError, match="nothing that was stored before is changed"):
-            ingest_shard(ShardWork.of(root, archive, plan, 1, SETTINGS))
+            ingest_shards(IngestWork.of(root, [archive], plan, [1], SETTINGS))
     assert tree(tmp_path) == before
     assert ledger.pending(root, plan) == [1, 2]
     ingest(root, archive)

@@ -9,8 +9,9 @@ from tiny_sector import plan_of
 from larun.errors import InputError, ProductCorrupt, ProductRejected
 from larun.lightcurve import LightCurve, Star
 from larun.schema import FLUX_ARRAYS
-from larun.survey.align import place
-from larun.survey.grid import freeze_grid, source_name, spacecraft_time
+from larun.survey.align import align
+from larun.survey.grid import freeze_grid, spacecraft_time
+from larun.survey.obtain import source_name
 
 STEP = 120 / 86400
 
@@ -74,6 +75,13 @@ def columns(plan):
     return {a.name: np.full((2, len(plan.grid.time)), a.fill, a.dtype) for a in FLUX_ARRAYS}
 
 
+def place(light_curve, plan, columns, row):
+    """Align and copy, as ingest does; cadences that count."""
+    aligned = align(light_curve, plan)
+    aligned.copy_to(columns, row)
+    return aligned.n_good
+
+
 def on_grid(plan, rows, **changes):
     return curve(plan.grid.first + np.asarray(rows), plan.grid.time[rows] + 0.001, 0.001, **changes)
 
@@ -114,7 +122,7 @@ def test_another_kind_is_refused(plan, columns, changes, error, word):
 
 def test_cadences_that_do_not_fit_are_refused(plan, columns):
     good = on_grid(plan, range(6))
-    with pytest.raises(ProductRejected, match="off the sector's grid: 6 cadence numbers lie outside"):
+    with pytest.raises(ProductRejected, match="off the sector's grid: 6 of 6 cadence numbers lie outside"):
         place(replace(good, cadence_no=good.cadence_no + 1000), plan, columns, 0)
     twice = good.cadence_no.copy()
     twice[1] = twice[0]

@@ -9,7 +9,8 @@ from larun.objects import Root
 from larun.paths import Product
 from larun.schema import CLASSES
 from larun.store.tables import read_table
-from larun.survey.ingest import ShardWork, ingest_shard, open_archive, start_ingest
+from larun.survey.archives import open_archives
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 from larun.survey.published import published_candidates
 from larun.survey.sweep import SweepWork, find_product, finish_sweep, pending_groups, start_sweep, sweep_shards
 
@@ -23,10 +24,9 @@ def swept(real_data, tmp_path_factory):
     """Root and summary of the swept sector."""
     settings = Settings(root=str(tmp_path_factory.mktemp("root")))
     root = Root(settings.root)
-    archive = open_archive(f"folder:{real_data / 'fits'}", settings)
-    plan = start_ingest(root, archive, Product("tess", 1, "spoc", 120), settings.ingest)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, settings.ingest))
+    archive = open_archives(f"folder:{real_data / 'fits'}", settings)[0]
+    plan = start_ingest(root, [archive], Product("tess", 1, "spoc", 120), settings.ingest)
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), settings.ingest))
     run = start_sweep(root, find_product(root, 1), settings)
     for group in pending_groups(root, run, settings.sweep.shards_per_task):
         sweep_shards(SweepWork(root, run, group, settings))

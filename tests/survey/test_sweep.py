@@ -41,7 +41,7 @@ from larun.schema import CANDIDATE_COLUMNS, CLASSES, DETECTION_COLUMNS, EVENT_CO
 from larun.store.publish import published
 from larun.store.tables import arrow_schema, read_table
 from larun.survey.examine import examine
-from larun.survey.ingest import ShardWork, ingest_shard, start_ingest
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 from larun.survey.published import choose_published, published_candidates
 from larun.survey.sweep import SweepWork, find_product, finish_sweep, pending_groups, start_sweep, sweep_shards
 
@@ -278,7 +278,7 @@ def test_a_repaired_sector_is_swept_anew(root, tmp_path):
     index = next(i for i in range(3) if any(t.star.target_id == ABSENT for t in plan.shard(i)))
     root.delete(PRODUCT.record(index))
     archive = FolderArchive(str(write_products(tmp_path / "files")))
-    ingest_shard(ShardWork.of(root, archive, plan, index, settings.ingest))
+    ingest_shards(IngestWork.of(root, [archive], plan, [index], settings.ingest))
     assert start_sweep(root, PRODUCT, settings).run != before
     assert rows_of(root, sweep(root, settings))[ABSENT]["status"] == "searched"
 
@@ -341,9 +341,8 @@ def test_epochs_of_kepler_are_btjd_in_the_tables(real_data, tmp_path):
     settings = settings_of(str(tmp_path), ingest={"shard_targets": 2})
     root, product = Root(settings.root), Product("kepler", 2, "kepler", 1765)
     archive = FolderArchive(str(real_data / "fits"))
-    plan = start_ingest(root, archive, product, settings.ingest)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, settings.ingest))
+    plan = start_ingest(root, [archive], product, settings.ingest)
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), settings.ingest))
     save_bundle(judge_bundle(), root, f"models/{BUNDLE}")
     run = start_sweep(root, product, settings)
     sweep_shards(SweepWork(root, run, tuple(range(plan.n_shards)), settings))

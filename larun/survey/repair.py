@@ -1,0 +1,256 @@
+"""Repair of finished shards: targets that were unreachable or corrupt are asked for again, nothing else is touched.
+
+A shard is rewritten in five steps, and a kill between any two of them loses nothing:
+
+1. an intent is written beside the sector: the record that the shard will have;
+2. the objects are replaced one after the other, each atomically, the status last;
+3. the record is replaced by the new one;
+4. products in quarantine whose targets are no longer corrupt are deleted;
+5. the intent is deleted.
+
+The next repair finds the intent. If every object is already the new one it goes on with step 3; else it makes the new
+objects old again, which needs no archive: the repaired rows of the old ones were blank. Every object is known by its
+hash in one of the two records; one that is in neither is damage and is left as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from larun.errors import NotInStore, PlanMismatch, StoreError
+from larun.ledger import (
+    ShardRecord,
+    TargetOutcome,
+    read_record,
+    recorded,
+    records,
+    replace_record,
+    unfinished_repairs,
+)
+from larun.objects import Root
+from larun.plan import Plan, PlannedTarget
+from larun.schema import Status
+from larun.store.encoding import Encoding
+from larun.store.sector import SHARD_ARRAYS, encodings_of, object_hash, object_path
+from larun.survey.align import Aligned
+from larun.survey.obtain import Obtained
+from larun.survey.shard import IngestWork, blank_columns, fetching, fill_row, quarantined, set_aside, stored_plan
+
+logger = logging.getLogger(__name__)
+
+REPAIRABLE = (Status.UNREACHABLE, Status.CORRUPT)
+"""Statuses that another fetch may change."""
+
+Rows = dict[int, dict[str, np.ndarray]]
+"""Values of a target in every array, by its row in the shard."""
+
+
+def repairable(root: Root, plan: Plan) -> list[int]:
+    """Numbers of the shards with unreachable or corrupt targets, or with an unfinished repair; increasing."""
+    shards = {record.shard for record in records(root, plan.product) if _rows_to_repair(record)}
+    return sorted(shards.union(unfinished_repairs(root, plan.product)))
+
+
+def repair_shards(work: IngestWork) -> dict[str, int]:
+    """Ask again for the unreachable and corrupt targets of some shards, and rewrite the shards where that helped.
+
+    A target whose status stays the same keeps its outcome and its product in quarantine; a shard in which all do
+    keeps every object and its record. Shards without a record are left to the ingest.
+
+    Returns
+    -------
+    dict
+        Targets per status of the shards that have a record, all statuses present.
+
+    Raises
+    ------
+    PlanMismatch
+        The store holds another plan.
+    StoreError
+        The root cannot be read or written, a shard is damaged, or another run worked on it.
+    ArchiveError
+        No archive that could have the next product serves; shards repaired before stay repaired.
+    """
+    plan = stored_plan(work.root, work.product, work.plan_digest)
+    for shard in set(unfinished_repairs(work.root, work.product)).intersection(work.shards):
+        settle(work.root, plan, shard)
+    done = set(recorded(work.root, work.product))
+    found = [read_record(work.root, plan, shard) for shard in work.shards if shard in done]
+    targets = [plan.shard(record.shard)[row] for record in found for row in _rows_to_repair(record)]
+    counts = Counter(dict.fromkeys(Status.CODES, 0))
+    with fetching(work, plan, targets) as fetched:
+        for record in found:
+            counts.update(_repair_shard(work, plan, record, fetched).counts)
+    return dict(counts)
+
+
+def _rows_to_repair(record: ShardRecord) -> list[int]:
+    return [row for row, outcome in enumerate(record.outcomes) if outcome.status in REPAIRABLE]
+
+
+def _repair_shard(work: IngestWork, plan: Plan, old: ShardRecord, fetched: Iterator[Obtained[Aligned]]) -> ShardRecord:
+    """Repair one shard; its record afterwards."""
+    targets = plan.shard(old.shard)
+    outcomes = list(old.outcomes)
+    rows: Rows = {}
+    for row in _rows_to_repair(old):
+        obtained = next(fetched)
+        if obtained.status == outcomes[row].status:
+            continue
+        columns = blank_columns(plan, [targets[row]])
+        outcomes[row] = fill_row(columns, 0, targets[row], obtained)
+        rows[row] = {name: values[0] for name, values in columns.items()}
+        if obtained.damaged is not None and work.settings.quarantine:
+            set_aside(work.root, work.product, targets[row], obtained.damaged)
+    if not rows:
+        _tidy_quarantine(work.root, plan, old, old)
+        return old
+    objects = _read_objects(work.root, plan, old.shard)
+    _require_written(work.root, plan, old, objects)
+    changed = {name: _with_rows(plan, old.shard, name, encoding, objects[name], rows)
+               for name, encoding in _shard_encodings(work.root, plan).items()}  # fmt: skip
+    hashes = {name: object_hash(data) for name, data in changed.items()}
+    new = ShardRecord(plan.digest, old.shard, tuple(outcomes), hashes)
+    work.root.write_json(work.product.repair(old.shard), {"record": new.as_json()})
+    _write_objects(work.root, plan, old.shard, {name: data for name, data in changed.items() if data != objects[name]})
+    _finish(work.root, plan, old, new)
+    return new
+
+
+def settle(root: Root, plan: Plan, shard: int) -> None:
+    """Bring a shard whose repair was broken off to one of its two records, without any archive.
+
+    There must be nobody at work on the shard.
+
+    Raises
+    ------
+    StoreError
+        An object is neither the one before the repair nor the one after it.
+    PlanMismatch
+        The repair belongs to another plan.
+    """
+    new = ShardRecord.from_json(root.read_json(plan.product.repair(shard))["record"])
+    if new.plan_digest != plan.digest:
+        raise PlanMismatch(
+            f"the repair of shard {shard} of {plan.product} belongs to the plan {new.plan_digest}, the store's plan is "
+            f"{plan.digest}. Somebody mixed two stores: restore the plan or use another root.",
+            ("plan_digest",),
+        )
+    try:
+        old = read_record(root, plan, shard)
+    except NotInStore:
+        # Somebody deleted the record, so that the whole shard is ingested anew.
+        root.delete(plan.product.repair(shard))
+        return
+    objects = _read_objects(root, plan, shard)
+    came = {name: object_hash(data) for name, data in objects.items()}
+    if came == new.hashes:
+        logger.info("shard %d of %s: its repair is finished", shard, plan.product)
+        _finish(root, plan, old, new)
+        return
+    logger.info("shard %d of %s: its repair was broken off and is begun anew", shard, plan.product)
+    restored = {name: data for name, data in objects.items() if came[name] != old.hashes[name]}
+    if restored:
+        rows = _blank_rows(plan, old, new)
+        encodings = _shard_encodings(root, plan)
+        for name, data in restored.items():
+            if came[name] == new.hashes[name]:
+                restored[name] = _with_rows(plan, shard, name, encodings[name], data, rows)
+        _require_written(root, plan, old, restored)
+        _write_objects(root, plan, shard, restored)
+    _tidy_quarantine(root, plan, old, new)
+    root.delete(plan.product.repair(shard))
+
+
+def _finish(root: Root, plan: Plan, old: ShardRecord, new: ShardRecord) -> None:
+    """Last steps of a repair whose objects are written."""
+    if old != new:
+        replace_record(root, plan.product, old, new)
+    _tidy_quarantine(root, plan, new, old)
+    root.delete(plan.product.repair(new.shard))
+
+
+def _blank_rows(plan: Plan, old: ShardRecord, new: ShardRecord) -> Rows:
+    """Rows that a repair changes, as they were before it."""
+    targets = plan.shard(old.shard)
+    rows: Rows = {}
+    for row, (was, outcome) in enumerate(zip(old.outcomes, new.outcomes, strict=True)):
+        if was != outcome:
+            columns = blank_columns(plan, [targets[row]])
+            columns["status"][0] = Status.CODES[was.status]
+            rows[row] = {name: values[0] for name, values in columns.items()}
+    return rows
+
+
+def _shard_encodings(root: Root, plan: Plan) -> dict[str, Encoding]:
+    encodings = encodings_of(root, plan)
+    return {array.name: encodings[array.name] for array in SHARD_ARRAYS}
+
+
+def _with_rows(plan: Plan, shard: int, name: str, encoding: Encoding, data: bytes | None, rows: Rows) -> bytes | None:
+    """Object with some rows replaced; chunks without such rows stay byte for byte."""
+    n_targets, step = len(plan.shard(shard)), encoding.chunk_shape[0]
+    values = encoding.decode(data, n_targets)
+    for row, columns in rows.items():
+        values[row] = columns[name]
+    chunks = encoding.split(data)[: -(-n_targets // step)]
+    for number in {row // step for row in rows}:
+        chunks[number] = encoding.encode_chunk(values[number * step : (number + 1) * step])
+    return encoding.join(chunks)
+
+
+def _read_objects(root: Root, plan: Plan, shard: int) -> dict[str, bytes | None]:
+    """Objects of a shard by array; None where nothing but fill values was written, or where one is lost."""
+    found: dict[str, bytes | None] = {}
+    for array in SHARD_ARRAYS:
+        try:
+            found[array.name] = root.read(object_path(plan, array.name, shard))
+        except NotInStore:
+            found[array.name] = None
+    return found
+
+
+def _require_written(root: Root, plan: Plan, record: ShardRecord, objects: dict[str, bytes | None]) -> None:
+    """Refuse objects that are not those of a record."""
+    altered = sorted(name for name, data in objects.items() if object_hash(data) != record.hashes[name])
+    if altered:
+        raise StoreError(
+            f"{', '.join(altered)} of shard {record.shard} in {root.url_of(plan.product.zarr)} are not what was "
+            f"written: objects are missing or damaged. Delete {plan.product.record(record.shard)} and ingest again."
+        )
+
+
+def _write_objects(root: Root, plan: Plan, shard: int, objects: dict[str, bytes | None]) -> None:
+    """Replace objects of a shard, the status last, and read each back."""
+    for name in sorted(objects, key=lambda name: (name == "status", name)):
+        path = object_path(plan, name, shard)
+        folder, _, leaf = path.rpartition("/")
+        root.discard_partials(folder, f"{leaf}.")
+        data = objects[name]
+        if data is None:
+            root.delete(path)
+            continue
+        root.write(path, data)
+        if root.read(path) != data:
+            raise StoreError(
+                f"{root.url_of(path)} does not read back as it was written; the disk or the connection alters data. "
+                "Repair again."
+            )
+
+
+def _tidy_quarantine(root: Root, plan: Plan, record: ShardRecord, other: ShardRecord) -> None:
+    """Delete kept products of targets that may have been repaired and are not corrupt by `record`."""
+    for target, outcome in _repaired(plan, record, other):
+        if outcome.status != Status.CORRUPT:
+            root.delete(quarantined(plan.product, target))
+
+
+def _repaired(plan: Plan, record: ShardRecord, other: ShardRecord) -> list[tuple[PlannedTarget, TargetOutcome]]:
+    """Targets that a repair asks for again, with their outcomes by `record`."""
+    tried = set(_rows_to_repair(record)).union(_rows_to_repair(other))
+    targets = plan.shard(record.shard)
+    return [(targets[row], record.outcomes[row]) for row in sorted(tried)]

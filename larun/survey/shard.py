@@ -1,0 +1,198 @@
+"""A shard in the making, for ingest and repair: what is asked for, and its targets' rows of the arrays."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+
+import numpy as np
+
+from larun.archive.protocol import Archive
+from larun.config import IngestSettings
+from larun.errors import PlanMismatch
+from larun.ledger import TargetOutcome
+from larun.lightcurve import Star
+from larun.objects import Root
+from larun.paths import Product
+from larun.plan import Plan, PlannedTarget, load_plan
+from larun.schema import CADENCE, TARGET, Status
+from larun.store.sector import SHARD_ARRAYS
+from larun.survey.align import Aligned, align
+from larun.survey.obtain import Obtained, obtain
+
+LOOK_AHEAD = 64
+"""Targets that are fetched before their turn, at most."""
+
+LOOK_AHEAD_BYTES = 192 * 2**20
+"""Bytes of light curves that wait for their turn, at most."""
+
+_BYTES_PER_CADENCE = 40
+
+
+@dataclass(frozen=True)
+class IngestWork:
+    """Everything that a worker needs to ingest a group of whole shards.
+
+    Parameters
+    ----------
+    root : Root
+        Survey root.
+    archives : tuple of Archive
+        Where the products come from, in the order in which they are asked.
+    product : Product
+        The sector.
+    plan_digest : str
+        Plan that the work belongs to.
+    shards : tuple of int
+        Numbers of the shards.
+    settings : IngestSettings
+        How many products are fetched at once, and whether damaged ones are kept.
+    repair : bool
+        Ask again for the targets of finished shards that are unreachable or corrupt, see `larun.survey.repair`.
+    """
+
+    root: Root
+    archives: tuple[Archive, ...]
+    product: Product
+    plan_digest: str
+    shards: tuple[int, ...]
+    settings: IngestSettings
+    repair: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        root: Root,
+        archives: Sequence[Archive],
+        plan: Plan,
+        shards: Iterable[int],
+        settings: IngestSettings,
+        repair: bool = False,
+    ) -> IngestWork:
+        """Work on some shards of a plan."""
+        return cls(root, tuple(archives), plan.product, plan.digest, tuple(shards), settings, repair)
+
+
+@lru_cache(maxsize=4)
+def stored_plan(root: Root, product: Product, plan_digest: str) -> Plan:
+    """The plan in the store, which must be the one of the work; read once per process."""
+    plan = load_plan(root, product)
+    if plan.digest != plan_digest:
+        raise PlanMismatch(
+            f"the store of {product} has the plan {plan.digest}, this work belongs to the plan {plan_digest}. "
+            "Start the ingest again.",
+            ("plan_digest",),
+        )
+    return plan
+
+
+@contextlib.contextmanager
+def fetching(work: IngestWork, plan: Plan, targets: Iterable[PlannedTarget]) -> Iterator[Iterator[Obtained[Aligned]]]:
+    """Products of targets in their order, aligned, of which only some are held or under way at a time.
+
+    The threads end with the context, and the archives let go of their connections.
+    """
+    threads = work.settings.fetch_threads
+    fitting = LOOK_AHEAD_BYTES // (_BYTES_PER_CADENCE * len(plan.grid.time))
+    depth = max(threads, min(LOOK_AHEAD, fitting))
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="fetch")
+    get = partial(obtain, work.archives, work.product, check=partial(align, plan=plan))
+    try:
+        yield _in_order(pool, get, targets, depth)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        for archive in work.archives:
+            archive.close()
+
+
+def _in_order(
+    pool: ThreadPoolExecutor,
+    get: Callable[[PlannedTarget], Obtained[Aligned]],
+    targets: Iterable[PlannedTarget],
+    depth: int,
+) -> Iterator[Obtained[Aligned]]:
+    ahead: deque[Future[Obtained[Aligned]]] = deque()
+    for target in targets:
+        ahead.append(pool.submit(get, target))
+        if len(ahead) > depth:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
+
+
+def fill_row(
+    columns: dict[str, np.ndarray], row: int, target: PlannedTarget, obtained: Obtained[Aligned]
+) -> TargetOutcome:
+    """Outcome of one target; its row of a shard's arrays, which is blank, is filled if it is stored."""
+    aligned = obtained.checked
+    outcome = TargetOutcome(
+        target.star.target_id,
+        obtained.status,
+        obtained.reason,
+        source=obtained.source,
+        sha256=obtained.sha256,
+        product=target.product,
+        archive=obtained.archive,
+    )
+    if aligned is not None:
+        outcome = replace(outcome, n_good=aligned.n_good, n_outside=aligned.n_outside)
+        aligned.copy_to(columns, row)
+    if obtained.star is not None:
+        describe_star(columns, row, obtained.star, target.star)
+    columns["status"][row] = Status.CODES[outcome.status]
+    columns["n_good"][row] = outcome.n_good
+    return outcome
+
+
+def set_aside(root: Root, product: Product, target: PlannedTarget, data: bytes) -> None:
+    """Keep a product that failed verification for people to look at."""
+    path = quarantined(product, target)
+    folder, _, leaf = path.rpartition("/")
+    root.discard_partials(folder, f"{leaf}.")
+    root.write(path, data)
+
+
+def quarantined(product: Product, target: PlannedTarget) -> str:
+    """Where a target's product is kept if it fails verification."""
+    return f"{product.quarantine}/{target.product}"
+
+
+def blank_columns(
+    plan: Plan, targets: Sequence[PlannedTarget], buffers: dict[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """Arrays of some targets of which only the plan is known.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    targets : sequence of PlannedTarget
+        The stars.
+    buffers : dict, optional
+        Where the arrays are kept, so that the next call uses them again: fresh memory costs more than filling it.
+    """
+    buffers = {} if buffers is None else buffers
+    sizes = {TARGET: len(targets), CADENCE: len(plan.grid.time)}
+    columns = {}
+    for array in SHARD_ARRAYS:
+        if array.name not in buffers or len(buffers[array.name]) < len(targets):
+            buffers[array.name] = np.empty([sizes[dim] for dim in array.dims], array.dtype)
+        columns[array.name] = buffers[array.name][: len(targets)]
+        columns[array.name].fill(array.fill)
+    for row, target in enumerate(targets):
+        describe_star(columns, row, target.star, target.star)
+    return columns
+
+
+def describe_star(columns: dict[str, np.ndarray], row: int, star: Star, planned: Star) -> None:
+    """What the header says about a star, and the plan where the header says nothing."""
+    columns["target_id"][row] = planned.target_id
+    for name in ("ra", "dec", "tmag", "teff", "logg", "radius"):
+        value = getattr(star, name)
+        columns[name][row] = value if np.isfinite(value) else getattr(planned, name)
+    for name in ("camera", "ccd"):
+        columns[name][row] = getattr(star, name) or getattr(planned, name)
