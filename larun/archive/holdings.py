@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from larun.archive.names import parse
 from larun.archive.portal import Portal, batches
 from larun.archive.stars import WantedStar
 from larun.errors import InputError
+from larun.lightcurve import Star
 from larun.paths import CATALOGUES, Product
+from larun.plan import PlannedTarget
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +42,7 @@ _KINDS = ["cube", "timeseries"]
 """Data product types of observations with a light curve, see `lightkurve.search_lightcurve`."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class HeldFile:
     """A light curve in MAST.
 
@@ -46,8 +50,8 @@ class HeldFile:
     ----------
     product : Product
         What it belongs to, by its name.
-    target_id : int
-        TIC, KIC or EPIC number, by its name.
+    star : Star
+        TIC, KIC or EPIC number, by its name, and position, by the observation; NaN where MAST gives none.
     name : str
         Of the file.
     uri : str
@@ -55,9 +59,14 @@ class HeldFile:
     """
 
     product: Product
-    target_id: int
+    star: Star
     name: str
     uri: str
+
+    @property
+    def target(self) -> PlannedTarget:
+        """What an archive is asked for."""
+        return PlannedTarget(self.star, self.name)
 
 
 def of_sector(portal: Portal, product: Product) -> dict[int, HeldFile]:
@@ -78,7 +87,7 @@ def of_sector(portal: Portal, product: Product) -> dict[int, HeldFile]:
         dataproduct_type=_KINDS,
         **criteria,
     )
-    return {held.target_id: held for held in _files(portal, rows) if held.product == product}
+    return {held.star.target_id: held for held in _files(portal, rows) if held.product == product}
 
 
 def of_stars(portal: Portal, stars: Sequence[WantedStar], mission: str, author: str) -> list[HeldFile]:
@@ -101,9 +110,9 @@ def of_stars(portal: Portal, stars: Sequence[WantedStar], mission: str, author: 
         )
         numbers = {star.number for star in batch}
         for held in _files(portal, rows):
-            if held.target_id in numbers and held.product.author == author:
-                found[held.product, held.target_id] = held
-    return sorted(found.values())
+            if held.star.target_id in numbers and held.product.author == author:
+                found[held.product, held.star.target_id] = held
+    return [found[key] for key in sorted(found)]
 
 
 def at_name(portal: Portal, name: str, mission: str | None = None) -> dict[str, int]:
@@ -140,20 +149,22 @@ def at_name(portal: Portal, name: str, mission: str | None = None) -> dict[str, 
     return {its: number for its, (_, number) in sorted(nearest.items())}
 
 
-def _files(portal: Portal, observations: list[dict[str, Any]]) -> Iterator[HeldFile]:
+def _files(portal: Portal, observations: list[dict[str, Any]]) -> list[HeldFile]:
     """Light curves among the files of observations, in order of name."""
+    places = {_catalogue_number(row): (row["s_ra"], row["s_dec"]) for row in observations}
     found = []
     for row in portal.products([str(row["obsid"]) for row in observations]):
         name, uri = row["productFilename"], row["dataURI"]
         official = parse(name) if name and uri else None
         if official is None:
             continue
-        if official.sector is None:
+        if official.product is None:
             log.warning("%s is left out: its name does not say its quarter or campaign", name)
             continue
-        product = Product(official.mission, official.sector, official.author, official.cadence_s)
-        found.append(HeldFile(product, official.target_id, name, uri))
-    yield from sorted(found, key=lambda held: held.name)
+        place = places.get((official.mission, official.target_id), ())
+        star = Star(official.target_id, *(np.nan if angle is None else float(angle) for angle in place))
+        found.append(HeldFile(official.product, star, name, uri))
+    return sorted(found, key=lambda held: held.name)
 
 
 def _catalogue_number(row: dict[str, Any]) -> tuple[str, int] | None:

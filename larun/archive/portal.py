@@ -180,7 +180,7 @@ class Portal:
                     return question(self._mast())
             except TimeoutError as error:
                 raise ProductUnreachable(f"{self._settings.mast_url} is still at work on a search: {error}") from error
-            except (RemoteServiceError, ValueError, KeyError, TypeError, AttributeError) as error:
+            except (RemoteServiceError, ValueError, KeyError) as error:
                 log.info("attempt %d of a search in MAST failed: %s: %s", attempt, type(error).__name__, error)
                 if attempt >= attempts:
                     raise ProductUnreachable(

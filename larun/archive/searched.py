@@ -6,10 +6,10 @@ import hashlib
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from larun.archive.holdings import HeldFile, at_name, of_sector, of_stars
-from larun.archive.names import parse
+from larun.archive.names import mast_uri
 from larun.archive.portal import Portal
 from larun.archive.protocol import Fetched
 from larun.archive.stars import WantedStar, together
@@ -96,7 +96,7 @@ class LightkurveArchive:
             return self._target_list(found, {})
         stars = [star for star in self.stars if star.mission == product.mission]
         everywhere = of_stars(self._portal, stars, product.mission, product.author)
-        found = {held.target_id: held for held in everywhere if held.product == product}
+        found = {held.star.target_id: held for held in everywhere if held.product == product}
         if not found:
             others = sorted({str(held.product) for held in everywhere})
             raise InputError(
@@ -206,7 +206,7 @@ class LightkurveArchive:
             ]
         for held in found:
             self._remember(held)
-        return sorted(found, key=lambda held: (_newest_first(held.product), held.target_id))
+        return sorted(found, key=lambda held: (_newest_first(held.product), held.star.target_id))
 
     def segments(
         self,
@@ -250,8 +250,8 @@ class LightkurveArchive:
             )
         numbers: dict[Product, set[int]] = {}
         for held in found:
-            numbers.setdefault(held.product, set()).add(held.target_id)
-        seen = {(held.product.mission, held.target_id) for held in found}
+            numbers.setdefault(held.product, set()).add(held.star.target_id)
+        seen = {(held.product.mission, held.star.target_id) for held in found}
         lost = {star for star in wanted if (star.mission, star.number) not in seen}
         if lost:
             log.warning("MAST has no such light curve of %s", _listed([str(star) for star in lost]))
@@ -265,9 +265,8 @@ class LightkurveArchive:
     def _uri(self, product: Product, target: PlannedTarget) -> str:
         """Address of a target's file in MAST."""
         name = target.product.rpartition("/")[2]
-        official = parse(name)
-        if official is not None and official.author == "spoc":
-            return f"mast:TESS/product/{name}"
+        with suppress(InputError):
+            return mast_uri(name)
         with self._searching:
             if name in self._uris:
                 return self._uris[name]
@@ -279,7 +278,7 @@ class LightkurveArchive:
             for held in its:
                 self._remember(held)
         for held in its:
-            if held.product == product and held.target_id == target.star.target_id:
+            if held.product == product and held.star.target_id == target.star.target_id:
                 return held.uri
         raise ProductAbsent(f"MAST has no light curve {product} of {product.catalogue} {target.star.target_id}")
 
@@ -291,12 +290,13 @@ class LightkurveArchive:
     def _target_list(self, found: dict[int, HeldFile], absent: dict[int, str]) -> TargetList:
         for held in found.values():
             self._remember(held)
-        names = {star_id: held.name for star_id, held in found.items()} | absent
-        digest = hashlib.sha256("\n".join(sorted(held.name for held in found.values())).encode()).hexdigest()
+        targets = {star_id: held.target for star_id, held in found.items()}
+        targets |= {star_id: PlannedTarget(Star(star_id), name) for star_id, name in absent.items()}
+        text = "\n".join(f"{t.product} {t.star.ra} {t.star.dec}" for _, t in sorted(targets.items()))
         return TargetList(
-            tuple(PlannedTarget(Star(star_id), name) for star_id, name in sorted(names.items())),
+            tuple(target for _, target in sorted(targets.items())),
             self._portal.search_url,
-            digest,
+            hashlib.sha256(text.encode()).hexdigest(),
         )
 
 

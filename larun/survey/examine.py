@@ -9,32 +9,48 @@ import numpy as np
 
 from larun import ledger
 from larun.archive import files
+from larun.archive.holdings import HeldFile
+from larun.archive.stars import WantedStar
 from larun.config import Settings
-from larun.errors import LarunError, NotInStore, ProductError
+from larun.errors import ArchiveError, LarunError, NotInStore, ProductError
 from larun.lightcurve import LightCurve, Shard, shard_of
 from larun.network.infer import Classifier
 from larun.objects import Root
-from larun.paths import CATALOGUES, parse_star
+from larun.paths import CATALOGUES, Product, parse_star
 from larun.schema import CLASSES, SEARCHED, EventFlag, Status
 from larun.store.reading import find_target, products, read_rows
 from larun.survey.classify import classify_shard
+from larun.survey.wanted import StarArchives
 
 UNREADABLE = "unreadable"
 """Status of a file that is no light curve larun knows."""
 
+_FILE_SUFFIXES = (".fits", ".fit", ".gz", ".csv", ".npz", ".txt")
+"""What ends so is a file, also where there is none."""
 
-def examine(name: str, settings: Settings, classifier: Classifier) -> list[dict[str, Any]]:
-    """Search and classify one file, or one star of the store.
+
+def examine(
+    name: str,
+    settings: Settings,
+    classifier: Classifier,
+    archives: StarArchives | None = None,
+    sector: int | None = None,
+) -> list[dict[str, Any]]:
+    """Search and classify one file, or one star.
 
     Parameters
     ----------
     name : str
-        Path of a FITS, CSV or NPZ light curve; or a star such as ``TIC 261136679`` that the store of
-        `settings.root` holds.
+        Path of a FITS, CSV or NPZ light curve; or a star such as ``TIC 261136679``; with archives also a name such
+        as ``Kepler-10``.
     settings : Settings
         Root, search and vetting settings.
     classifier : Classifier
         The network.
+    archives : StarArchives, optional
+        Where light curves of a star come from that the store of `settings.root` lacks.
+    sector : int, optional
+        Only this sector, quarter or campaign of a star.
 
     Returns
     -------
@@ -45,34 +61,96 @@ def examine(name: str, settings: Settings, classifier: Classifier) -> list[dict[
         `reason` says why nothing was searched. Nothing that is wrong with the input is raised.
     """
     try:
-        if (star := parse_star(name)) and not Path(name).exists():
-            return _of_store(*star, settings, classifier)
-        curve = files.read(name)
-    except ProductError as error:
-        return [_silent(name, error.status, str(error))]
-    except NotInStore as error:
-        return [_silent(name, Status.ABSENT, str(error))]
+        return _answers(name, settings, classifier, archives, sector)
     except LarunError as error:
-        return [_silent(name, UNREADABLE, str(error))]
+        return [_silent(name, _status_of(error), str(error))]
+
+
+def _answers(
+    name: str, settings: Settings, classifier: Classifier, archives: StarArchives | None, sector: int | None
+) -> list[dict[str, Any]]:
+    star = parse_star(name)
+    if not Path(name).exists():
+        if star is not None:
+            return _of_star(WantedStar(name, *star), settings, classifier, archives, sector)
+        if archives is not None and not name.lower().endswith(_FILE_SUFFIXES):
+            stars = archives.resolve(name)
+            return [a for its in stars for a in _of_star(its, settings, classifier, archives, sector)]
+    curve = files.read(name)
     return [_answer(name, _target(curve), shard_of(curve), settings, classifier)]
 
 
-def _of_store(mission: str, number: int, settings: Settings, classifier: Classifier) -> list[dict[str, Any]]:
-    """Answers of every sector that planned a star: its event, or what became of it at ingest."""
-    root, target = Root(settings.root, settings.storage_options), f"{CATALOGUES[mission]} {number}"
-    answers = []
-    for product in products(root, mission):
+def _status_of(error: LarunError) -> str:
+    """What an error means for the light curve that was asked for."""
+    if isinstance(error, ProductError):
+        return error.status
+    if isinstance(error, NotInStore):
+        return Status.ABSENT
+    return Status.UNREACHABLE if isinstance(error, ArchiveError) else UNREADABLE
+
+
+def _of_star(
+    star: WantedStar, settings: Settings, classifier: Classifier, archives: StarArchives | None, sector: int | None
+) -> list[dict[str, Any]]:
+    """Answers of the store, and of the archives for what it lacks."""
+    answers = _of_store(star, settings, classifier, sector)
+    if archives is None:
+        if not answers:
+            root, which = (
+                Root(settings.root, settings.storage_options),
+                "" if sector is None else f" in sector {sector}",
+            )
+            raise NotInStore(
+                f"{root.url} holds no light curve of {star}{which}; fetch it with --archive lightkurve, ingest its "
+                "sector first, or give a file"
+            )
+        return list(answers.values())
+    known = {product for product, answer in answers.items() if answer["status"] in {SEARCHED, Status.REJECTED}}
+    try:
+        fetched = {
+            held.product: _of_archives(archives, held, settings, classifier)
+            for held in archives.find(star, sector, known)
+        }
+    except ArchiveError as error:
+        return [*answers.values(), _silent(star.text, Status.UNREACHABLE, str(error)) | {"target": _name_of(star)}]
+    if not answers and not fetched:
+        raise NotInStore(f"neither the store nor MAST has a light curve of {star}{_within(sector)}")
+    return list((answers | fetched).values())
+
+
+def _of_store(
+    star: WantedStar, settings: Settings, classifier: Classifier, sector: int | None
+) -> dict[Product, dict[str, Any]]:
+    """Answer of every sector that planned a star: its event, or what became of it at ingest."""
+    root = Root(settings.root, settings.storage_options)
+    answers = {}
+    for product in products(root, star.mission, sector):
         file = root.url_of(product.zarr)
         try:
-            shard, _ = read_rows(root, product, np.array([find_target(root, product, number)]))
+            shard, _ = read_rows(root, product, np.array([find_target(root, product, star.number)]))
         except NotInStore:
-            failed = (o for o in ledger.counts(root, product).failures if o.target_id == number)
-            answers += [_silent(file, o.status, o.reason) | {"target": target} for o in failed]
+            for failed in (o for o in ledger.counts(root, product).failures if o.target_id == star.number):
+                answers[product] = _silent(file, failed.status, failed.reason) | {"target": _name_of(star)}
         else:
-            answers.append(_answer(file, target, shard, settings, classifier))
-    if not answers:
-        raise NotInStore(f"{root.url} holds no light curve of {target}; ingest its sector first, or give a file")
+            answers[product] = _answer(file, _name_of(star), shard, settings, classifier)
     return answers
+
+
+def _of_archives(archives: StarArchives, held: HeldFile, settings: Settings, classifier: Classifier) -> dict[str, Any]:
+    """Answer of one light curve that is not in the store."""
+    target = f"{held.product.catalogue} {held.star.target_id}"
+    obtained = archives.obtain(held)
+    if obtained.checked is None:
+        return _silent(held.name, obtained.status, obtained.reason) | {"target": target}
+    return _answer(obtained.source, target, shard_of(obtained.checked), settings, classifier)
+
+
+def _within(sector: int | None) -> str:
+    return "" if sector is None else f" in sector {sector}"
+
+
+def _name_of(star: WantedStar) -> str:
+    return f"{CATALOGUES[star.mission]} {star.number}"
 
 
 def _target(curve: LightCurve) -> str | None:
