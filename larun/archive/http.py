@@ -1,0 +1,189 @@
+"""HTTP to one service: attempts, redirects and what a status means, within the request budget.
+
+A request that fails in a way that may pass is made again after a random wait (full jitter, Brooker 2015, "Exponential
+backoff and jitter"), so that many workers do not come back together.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import dataclass, replace
+from urllib.parse import urljoin, urlsplit
+
+from larun.archive.allowance import Verdict
+from larun.archive.connections import Connections
+from larun.archive.lines import Line
+from larun.archive.wire import USER_AGENT, Answer, Failure, Wire, redact, retry_after
+from larun.config import ArchiveSettings
+from larun.errors import ArchiveRefused, ProductUnreachable
+
+log = logging.getLogger(__name__)
+
+_REDIRECTS = {301, 302, 303, 307, 308}
+_SEE_OTHER = {301, 302, 303}
+"""Redirects after which a POST becomes a GET."""
+
+_MOST_REDIRECTS = 8
+_REFUSALS = {401, 403, 407}
+_ABSENT = frozenset({404, 410})
+
+
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes | None = None
+    accept: frozenset[int] = _ABSENT
+
+
+class Client:
+    """A service that is asked by HTTP; for several threads at once.
+
+    Parameters
+    ----------
+    service : str
+        Name in the request budget: ``mast``, ``cloud``, or any other.
+    settings : ArchiveSettings
+        Timeouts, attempts and limits.
+    budget : str
+        Address of the budget of the run; empty for one of this process alone.
+    """
+
+    def __init__(self, service: str, settings: ArchiveSettings, budget: str = ""):
+        self.service = service
+        self._settings = settings
+        self._connections = Connections(service, settings, budget)
+        self._random = random.Random()
+        self._known_good = ""
+
+    def get(
+        self, url: str, headers: dict[str, str] | None = None, accept: frozenset[int] = _ABSENT, method: str = "GET"
+    ) -> Answer:
+        """Get a document.
+
+        Parameters
+        ----------
+        url : str
+            What to get.
+        headers : dict
+            Further header fields.
+        accept : set of int
+            Statuses beside 2xx that are an answer to the caller.
+        method : str
+            ``HEAD`` for the header fields alone.
+
+        Raises
+        ------
+        ProductUnreachable
+            All attempts failed, or the status is none that a retry would change.
+        ArchiveRefused
+            Status 401, 403 or 407 from a service that never delivered, or a certificate that cannot be verified.
+        ArchiveOutage
+            The service is given up, or the budget is gone.
+        """
+        return self._request(_Request(method, url, {"User-Agent": USER_AGENT} | (headers or {}), None, accept))
+
+    def post(self, url: str, body: bytes, headers: dict[str, str] | None = None) -> Answer:
+        """Post a form or document; raises as `get` does, and for a status of 404 too."""
+        said = {"User-Agent": USER_AGENT, "Content-Type": "application/x-www-form-urlencoded"} | (headers or {})
+        return self._request(_Request("POST", url, said, body, frozenset()))
+
+    def close(self) -> None:
+        """Close connections and give their permits back; the next request opens them again."""
+        self._connections.close()
+
+    def _request(self, request: _Request) -> Answer:
+        n_failures = 0
+        while True:
+            try:
+                answer = self._attempt(request)
+                break
+            except Failure as failure:
+                n_failures += 1
+                log.debug("attempt %d of %d: %s", n_failures, self._settings.attempts, failure.reason)
+                if n_failures >= self._settings.attempts:
+                    raise self._final(failure) from failure
+                time.sleep(self._wait_s(n_failures))
+        if 200 <= answer.status < 300 or answer.status in request.accept:
+            return answer
+        raise ProductUnreachable(f"{answer.url} answers {answer.status}, which no retry changes")
+
+    def _final(self, failure: Failure) -> ProductUnreachable | ArchiveRefused:
+        """What the last attempt's failure comes to: a service that delivered before refuses one thing, not us."""
+        if failure.refused and not self._known_good:
+            return ArchiveRefused(
+                f"{failure.reason}, {self._settings.attempts} times: {self.service} refuses us; it needs credentials "
+                "that larun does not have, or a proxy between it and us does"
+            )
+        return ProductUnreachable(f"{failure.reason}, the last of {self._settings.attempts} attempts")
+
+    def _wait_s(self, n_failures: int) -> float:
+        """Full jitter: anything up to twice the mean, which doubles with each failure."""
+        longest = min(self._settings.max_backoff_s, 2 * self._settings.backoff_s * 2 ** (n_failures - 1))
+        return self._random.uniform(0.0, longest)
+
+    def _attempt(self, request: _Request) -> Answer:
+        """One attempt that counts, redirects followed; while the service is out, what it takes until it is back."""
+        with self._connections.lent() as lent:
+            while True:
+                verdict = lent.permission()
+                line, wire = lent.connection.line, lent.connection.wire
+                if verdict is Verdict.PROBE and self._known_good:
+                    self._probe(line, wire)
+                    continue
+                try:
+                    answer = _follow(wire, request)
+                except Failure as failure:
+                    line.failed(failure.reason, failure.retry_after_s)
+                    if verdict is Verdict.PROBE:
+                        continue
+                    raise
+                line.succeeded()
+                if request.method == "GET" and answer.status == 200:
+                    self._known_good = request.url
+                return answer
+
+    def _probe(self, line: Line, wire: Wire) -> None:
+        """Look whether the service is back, with something that it delivered before."""
+        try:
+            _follow(wire, _Request("HEAD", self._known_good, {"User-Agent": USER_AGENT}))
+        except Failure as failure:
+            line.failed(failure.reason, failure.retry_after_s)
+        else:
+            line.succeeded()
+
+
+def _follow(wire: Wire, request: _Request) -> Answer:
+    """Answer to a request after redirects."""
+    seen = set()
+    while True:
+        answer = _once(wire, request)
+        if answer.status not in _REDIRECTS:
+            return answer
+        place = answer.headers.get("location")
+        target = urljoin(request.url, place) if place else ""
+        seen.add(request.url)
+        if not target or target in seen or len(seen) > _MOST_REDIRECTS:
+            raise Failure(f"{answer.url} redirects in a circle or to nowhere (redirect {len(seen)})")
+        if urlsplit(request.url).scheme == "https" and urlsplit(target).scheme != "https":
+            raise ArchiveRefused(f"{answer.url} redirects to {redact(target)}, which is not secured; not followed")
+        request = replace(request, url=target)
+        if answer.status in _SEE_OTHER and request.method == "POST":
+            request = replace(request, method="GET", body=None)
+
+
+def _once(wire: Wire, request: _Request) -> Answer:
+    """One request and its answer; statuses and bodies that a retry may change are failures."""
+    answer = wire.exchange(request.method, request.url, request.headers, request.body)
+    if answer.status in (408, 425, 429) or answer.status >= 500:
+        wait_s = retry_after(answer.headers, time.time()) if answer.status in (429, 503) else None
+        asked = "" if wait_s is None else f" and asks to be left alone for {wait_s:.0f} s"
+        raise Failure(f"{answer.url} answers {answer.status}{asked}", wait_s)
+    if answer.status in _REFUSALS and answer.status not in request.accept:
+        raise Failure(f"{answer.url} answers {answer.status}", refused=True)
+    if answer.status == 200 and not answer.data and request.method != "HEAD":
+        raise Failure(f"{answer.url} answers 200 with nothing")
+    return answer
