@@ -46,11 +46,10 @@ class Answer:
         return [(name.encode(), value.encode("latin-1")) for name, value in self.headers.items()]
 
 
-def page(status: int, text: str = "", **headers: str) -> Answer:
+def page(status: int, text: str = "", headers: Mapping[str, str] | None = None) -> Answer:
     """A page of HTML, such as gateways and maintenance send."""
     body = PAGE % (text or f"status {status}").encode()
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, [body], {"content-type": "text/html; charset=UTF-8", **names})
+    return Answer(status, [body], {"content-type": "text/html; charset=UTF-8", **(headers or {})})
 
 
 def text(body: str, kind: str = "text/plain; charset=UTF-8", status: int = 200) -> Answer:
@@ -68,7 +67,7 @@ def retry_after(seconds: float, *, date: bool) -> Mapping[str, str]:
     if seconds < 0:
         return {}
     value = formatdate(ceil(time() + seconds), usegmt=True) if date else str(ceil(seconds))
-    return {"retry_after": value}
+    return {"retry-after": value}
 
 
 def part(answer: Answer, start: int, stop: int) -> list[Piece]:

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
 from tests.loopback import damage, invoke, lists
@@ -18,7 +19,7 @@ from tests.loopback.library import Held, Library
 from tests.loopback.log import Log
 from tests.loopback.names import path_lookup, resolve
 
-_PART = 1 << 18
+_PART = 1 << 20
 _DOWNLOADS = ("/api/v0.1/Download/file", "/api/v0.1/Download/file/")
 
 
@@ -33,6 +34,8 @@ class Asked:
     item: Held | None = None
     name: str = ""
     service: str = ""
+    host: str = ""
+    """Foreign host, of a request that came as to a proxy."""
     body: bytes = b""
 
     @property
@@ -56,18 +59,35 @@ class Archive:
         Open for writing.
     connections : Connections
         Open connections, for faults that are not HTTP.
+    recorded : mapping of str to Path
+        Replies that are sent as they are, by MAST service or by face.
     latency_s : float
         Wait before each answer.
     started : float
         Time of the first start, seconds since 1970; outages count from it.
     first_request : int
         Number of the first request of this life of the server.
+    catalogues : ASGI application, optional
+        Answers what no other face does.
     """
 
-    def __init__(self, library, faults, log, connections, latency_s=0.0, started=0.0, first_request=0, catalogues=None):
+    def __init__(
+        self,
+        library,
+        faults,
+        log,
+        connections,
+        *,
+        recorded=None,
+        latency_s=0.0,
+        started=0.0,
+        first_request=0,
+        catalogues=None,
+    ):
         self.library: Library = library
         self.log: Log = log
         self.connections: Connections = connections
+        self.recorded: dict[str, Path] = recorded or {}
         self.latency_s = latency_s
         self.started = started or time.time()
         self.course = Course(faults)
@@ -84,6 +104,7 @@ class Archive:
         if scope["type"] != "http":
             return
         asked = await self._take_apart(scope, receive)
+        attempt = self.course.attempts[asked.keys[0]]
         fault, key = self.course.next(asked.keys, head=asked.method == "HEAD")
         fault = self._outage(asked) or self._marked(asked) or fault
         connection = self.connections.of(scope)
@@ -95,6 +116,7 @@ class Archive:
             face=asked.face,
             method=asked.method,
             path=asked.path + (f"?{asked.query}" if asked.query else ""),
+            host=asked.host,
             name=asked.name,
             target=asked.item.target_id if asked.item else None,
             service=asked.service,
@@ -105,15 +127,19 @@ class Archive:
         try:
             if self.latency_s:
                 await asyncio.sleep(self.latency_s)
-            await self._answer(asked, fault, scope, receive, reply, connection)
+            await self._answer(asked, fault, scope, receive, reply, connection, attempt)
         finally:
             self.log.write("end", request=number, status=reply.status, sent=reply.sent)
 
     async def _take_apart(self, scope, receive) -> Asked:
         path, query = scope["path"], scope["query_string"].decode("latin-1")
+        host = ""
         if "://" in path[:8]:
-            path = "/" + path.split("://", 1)[1].partition("/")[2]
-        asked = Asked(scope["method"], path, query, face_of(scope["method"], path))
+            host, _, path = path.split("://", 1)[1].partition("/")
+            path = f"/{path}"
+        elif scope["method"] == "CONNECT":
+            host = path
+        asked = Asked(scope["method"], path, query, face_of(scope["method"], path), host=host)
         if asked.face == "mast":
             uri = parse_qs(query).get("uri", [""])[0]
             asked.name = uri.rpartition("/")[2]
@@ -149,7 +175,7 @@ class Archive:
         query = parse_qs(asked.query)
         return next((Fault(kind) for mark, kind in marks.items() if mark in query), None)
 
-    async def _answer(self, asked, fault, scope, receive, reply, connection) -> None:
+    async def _answer(self, asked, fault, scope, receive, reply, connection, attempt) -> None:
         kind = fault.kind if fault else "ok"
         answer = damage.instead(fault, asked) if fault else None
         if answer is None:
@@ -158,11 +184,15 @@ class Archive:
         if asked.method == "HEAD" or answer.status >= 300 or kind not in damage.ON_THE_WAY:
             await reply.whole(answer, head=asked.method == "HEAD")
         else:
-            place = int.from_bytes(hashlib.blake2b(repr(asked.keys).encode(), digest_size=8).digest(), "big")
+            what = f"{asked.name} {kind}" if kind == "bit-rot" else f"{asked.keys[0]} {attempt}"
+            place = int.from_bytes(hashlib.blake2b(what.encode(), digest_size=8).digest(), "big")
             await damage.ON_THE_WAY[kind](answer, reply, receive, connection, place)
 
     async def _healthy(self, asked: Asked, altered: str, scope) -> Answer:
         face = asked.face
+        recorded = self.recorded.get(asked.service) or self.recorded.get(face)
+        if recorded is not None:
+            return Answer(200, [recorded.read_bytes()], {"content-type": "application/json"})
         if face in ("mast", "cloud"):
             return self._product(asked, altered, scope)
         if face == "invoke":

@@ -11,6 +11,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tests.loopback.log import Log
 
+_SEND_BUFFER = 1 << 22
+"""Room for a whole file of the mission, so that it is one call to the kernel."""
 _GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
@@ -83,7 +85,9 @@ class Connection(H11Protocol):
         """Count it."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(0)
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self.all.opened(self)
 
     def connection_lost(self, exc):

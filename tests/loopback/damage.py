@@ -6,15 +6,33 @@ from dataclasses import replace
 
 from tests.loopback import fits
 from tests.loopback.answer import Answer, data_json, page, part, retry_after
+from tests.loopback.bucket import xml_error
 from tests.loopback.faults import Fault
+
+_WAITING = ("429", "503")
+_S3_CODES = {
+    "403": ("AccessDenied", "Access Denied"),
+    "404": ("NoSuchKey", "The specified key does not exist."),
+    "429": ("TooManyRequests", "Please reduce your request rate."),
+    "500": ("InternalError", "We encountered an internal error. Please try again."),
+    "502": ("BadGateway", "Bad Gateway"),
+    "503": ("SlowDown", "Please reduce your request rate."),
+    "504": ("GatewayTimeout", "Gateway Timeout"),
+}
 
 
 def instead(fault: Fault, asked) -> Answer | None:
     """Answer that a fault puts in place of the true one; None where it needs that one."""
     kind = fault.kind
-    if kind.partition("-")[0] in ("429", "503"):
+    if kind[:3].isdigit() and asked.face.startswith("cloud"):
+        code, words = _S3_CODES[kind[:3]]
+        answer = xml_error(int(kind[:3]), code, words)
+        if kind[:3] in _WAITING:
+            answer.headers |= retry_after(fault.retry_after_s, date=kind.endswith("-date"))
+        return answer
+    if kind[:3] in _WAITING:
         words = "Too Many Requests" if kind.startswith("429") else "Service Unavailable"
-        return page(int(kind[:3]), words, **retry_after(fault.retry_after_s, date=kind.endswith("-date")))
+        return page(int(kind[:3]), words, retry_after(fault.retry_after_s, date=kind.endswith("-date")))
     if kind.isdigit():
         return page(int(kind))
     if kind == "html":
@@ -33,7 +51,7 @@ def _redirect(kind: str, asked) -> Answer:
     mark = {"redirect": "redirected=1", "redirect-loop": "loop=1"}.get(kind)
     if mark is None:
         mark = "cycle=2" if "cycle=1" in asked.query else "cycle=1"
-    return page(302, "moved", location=f"{asked.path}?{plain}{'&' if plain else ''}{mark}")
+    return page(302, "moved", {"location": f"{asked.path}?{plain}{'&' if plain else ''}{mark}"})
 
 
 def altered(kind: str, library, item) -> list[bytes | memoryview]:
@@ -107,5 +125,6 @@ ON_THE_WAY = {
     "stall": _stall,
     "reset": _reset,
     "bit-flip": _bit_flip,
+    "bit-rot": _bit_flip,
 }
 """Faults that need the true answer: coroutines of it, the way back, the client's end, the connection and a place."""

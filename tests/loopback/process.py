@@ -10,11 +10,13 @@ import time
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from tests.loopback import log
 from tests.loopback.app import Archive
 from tests.loopback.connections import Connection, Connections
 from tests.loopback.port import bound
+from tests.loopback.tap import tap_routes
 
 
 class Server(uvicorn.Server):
@@ -91,10 +93,11 @@ def main(specification: str) -> None:
         spec["faults"],
         writer,
         connections,
+        recorded=spec["recorded"],
         latency_s=spec["latency_s"],
         started=spec["started"],
         first_request=sum(event["event"] == "begin" for event in before),
-        catalogues=catalogues(),
+        catalogues=Starlette(routes=tap_routes(spec["tables"])),
     )
     archive.course.replay([event for event in before if event["event"] == "begin"])
     config = uvicorn.Config(
@@ -111,19 +114,6 @@ def main(specification: str) -> None:
         timeout_keep_alive=60,
     )
     Server(config, archive, spec["port"]).run([bound(spec["port"])])
-
-
-def catalogues():
-    """Catalogue services."""
-    from importlib.util import find_spec
-
-    if find_spec("tests.loopback.tap") is None:
-        return None
-    from starlette.applications import Starlette
-
-    from tests.loopback.tap import tap_routes
-
-    return Starlette(routes=tap_routes())
 
 
 if __name__ == "__main__":

@@ -10,13 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.loopback import log
 from tests.loopback.faults import Faults
 from tests.loopback.library import Library
 from tests.loopback.port import bound
+
+if TYPE_CHECKING:
+    from tests.loopback.tap import Tables
 
 _ROOT = Path(__file__).parents[2]
 _START_S = 60.0
@@ -38,10 +42,24 @@ class Loopback:
         Wait before each answer.
     port : int
         0 for any.
+    recorded : mapping of str to path
+        Files that are sent instead of an answer of its own, by MAST service (``Mast.Caom.Filtered``) or by face.
+    tables : tests.loopback.tap.Tables, optional
+        What the table services hold; by default its sample.
     """
 
-    def __init__(self, library: Library, faults: Faults | None = None, latency_s: float = 0.0, port: int = 0):
+    def __init__(
+        self,
+        library: Library,
+        faults: Faults | None = None,
+        latency_s: float = 0.0,
+        *,
+        port: int = 0,
+        recorded: Mapping[str, Path] | None = None,
+        tables: Tables | None = None,
+    ):
         self.library, self.faults, self.latency_s = library, faults or Faults(), latency_s
+        self.recorded, self.tables = dict(recorded or {}), tables
         self._reserved = bound(port)
         self.port: int = self._reserved.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -78,8 +96,16 @@ class Loopback:
         """
         self._started = self._started or time.time()
         specification = Path(self._folder.name) / "specification.pickle"
-        spec = {"library": self.library, "faults": self.faults, "latency_s": self.latency_s, "port": self.port,
-                "log": self.log_file, "started": self._started}  # fmt: skip
+        spec = {
+            "library": self.library,
+            "faults": self.faults,
+            "latency_s": self.latency_s,
+            "recorded": self.recorded,
+            "tables": self.tables,
+            "port": self.port,
+            "log": self.log_file,
+            "started": self._started,
+        }
         specification.write_bytes(pickle.dumps(spec))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.loopback.process", str(specification)],
@@ -154,9 +180,10 @@ class Loopback:
         Returns
         -------
         list of dict
-            ``face, method, path, name, target, service, fault, script, connection, request, start, end, status,
+            ``face, method, path, host, name, target, service, fault, script, connection, request, start, end, status,
             sent``: times in seconds since 1970, `end` and `status` None for what was cut off by a kill, `sent`
-            bytes of the body, `fault` empty for a healthy answer.
+            bytes of the body that went to the kernel, `fault` empty for a healthy answer, `host` where the server
+            was asked as a proxy.
         """
         return [request for request in log.requests(self.log_file) if face in ("", request["face"])]
 

@@ -1,34 +1,25 @@
-"""Table services: TAP of the Exoplanet Archive and of VizieR with uploads, ExoFOP's file of CTOIs, the TIC at MAST.
+"""Table services: TAP of the Exoplanet Archive and of VizieR with uploads, and ExoFOP's file of CTOIs.
 
 `tap_routes()` serves a few objects of the small test stars; a test gives `Tables` of its own, and faults by table.
-ADQL is understood as far as larun asks: ``SELECT columns FROM table [WHERE column = value [AND ...]]`` and a join of
-an uploaded table by position. What is not understood, or names a table or column that is not there, gets the error
-document of a real service.
 """
 
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs
-from xml.sax.saxutils import escape, quoteattr
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-Rows = Sequence[Mapping[str, Any]]
+from tests.loopback.adql import BadQuery, Rows, csv_text, error_document, read_votable, run_query, votable
+
 VOTABLE = "application/x-votable+xml"
 HTML = "<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h1>We are back soon</h1></body></html>\n"
 
-FAULTS = ("503", "429", "400", "html", "error", "truncated", "overflow", "stall", "empty", "reset-type")
+FAULTS = ("503", "429", "400", "html", "error", "truncated", "overflow", "stall", "empty", "renamed")
 """Faults of a table: status codes; a page in place of the table; the error document of TAP; a document that ends in
 the middle; a table that the service cut; half a document and then silence; an empty body; a column of another name."""
 
@@ -41,9 +32,11 @@ class Tables:
     ----------
     tables : mapping
         Rows by name of the table, as ADQL names it: ``toi``, ``pscomppars``, ``J/ApJS/258/16/tess-ebs``,
-        ``B/vsx/vsx``; ``ctoi`` is ExoFOP's file and ``tic`` MAST's catalogue.
+        ``B/vsx/vsx``; ``ctoi`` is ExoFOP's file.
     faults : dict
         Per table what goes wrong with its next answers, a list that is used up; None is a healthy answer.
+    asked : list of dict
+        Queries so far: ``path``, ``query``, ``table`` where it was understood, ``uploads``.
     """
 
     tables: dict[str, Rows]
@@ -54,10 +47,6 @@ class Tables:
         """What goes wrong with this answer."""
         waiting = self.faults.get(table)
         return waiting.pop(0) if waiting else None
-
-
-class BadQuery(Exception):
-    """A query that the service does not answer."""
 
 
 def sample() -> Tables:
@@ -150,212 +139,9 @@ async def answered(fault: str | None, body: str, kind: str) -> Response:
         await asyncio.sleep(3.0)
     if fault == "empty":
         return Response("", media_type=kind)
-    if fault == "reset-type":
+    if fault == "renamed":
         return Response(re.sub(r'name="(pl_orbper|Per|Period)"', 'name="renamed"', body), media_type=kind)
     return Response(body, media_type=kind)
-
-
-_NAME = r'(?:[A-Za-z_]\w*|"[^"]+")'
-_SELECT = re.compile(
-    rf"\s*select\s+(?P<columns>.+?)\s+from\s+(?P<table>{_NAME}(?:\.{_NAME})?)(?:\s+(?:as\s+)?(?P<alias>{_NAME}))?"
-    rf"(?:\s+join\s+(?P<other>{_NAME})\s+as\s+(?P<other_alias>{_NAME})\s+on\s+(?P<on>.+?))?"
-    r"(?:\s+where\s+(?P<where>.+?))?\s*",
-    re.IGNORECASE | re.DOTALL,
-)
-_NEAR = re.compile(
-    rf"1\s*=\s*CONTAINS\(\s*POINT\('ICRS',\s*(?P<a>{_NAME})\.(?P<a_ra>{_NAME}),\s*{_NAME}\.(?P<a_dec>{_NAME})\),\s*"
-    rf"CIRCLE\('ICRS',\s*(?P<b>{_NAME})\.(?P<b_ra>{_NAME}),\s*{_NAME}\.(?P<b_dec>{_NAME}),\s*(?P<radius>[\d.eE+-]+)\)\)",
-    re.IGNORECASE,
-)
-_EQUAL = re.compile(rf"(?P<column>{_NAME})\s*=\s*(?P<value>'[^']*'|[\d.+-]+)")
-
-
-def run_query(query: str, tables: Mapping[str, Rows], uploads: Mapping[str, Rows]) -> tuple[str, list[str], Rows]:
-    """Table, columns and rows that a query asks for."""
-    parsed = _SELECT.fullmatch(query)
-    if parsed is None:
-        raise BadQuery(f"cannot parse: {query[:200]}")
-    table, rows = _rows_of(parsed["table"], tables, uploads)
-    if parsed["other"]:
-        table, other = _rows_of(parsed["other"], tables, uploads)
-        rows = _joined(parsed, rows, other)
-    for condition in re.split(r"\s+and\s+", parsed["where"], flags=re.IGNORECASE) if parsed["where"] else ():
-        equal = _EQUAL.fullmatch(condition.strip())
-        if equal is None:
-            raise BadQuery(f"cannot parse the condition {condition}")
-        column, value = _plain(equal["column"]), equal["value"].strip("'")
-        rows = [row for row in rows if _text(row.get(column)) == value]
-    held = list(tables[table][0]) if tables[table] else []
-    wanted = held if parsed["columns"].strip() == "*" else [_plain(c) for c in parsed["columns"].split(",")]
-    missing = [column for column in wanted if held and column not in held]
-    if missing:
-        raise BadQuery(f'column "{missing[0]}" not found in {table}')
-    return table, wanted, [{column: row[column] for column in wanted} for row in rows]
-
-
-def _rows_of(name: str, tables: Mapping[str, Rows], uploads: Mapping[str, Rows]) -> tuple[str, Rows]:
-    prefix, _, rest = name.partition(".")
-    if prefix.upper() == "TAP_UPLOAD":
-        if rest not in uploads:
-            raise BadQuery(f"no table {name} was uploaded")
-        return name, uploads[rest]
-    plain = name.strip('"')
-    if plain not in tables:
-        raise BadQuery(f'table "{plain}" not found')
-    return plain, tables[plain]
-
-
-def _joined(parsed: re.Match, left: Rows, right: Rows) -> list[Mapping[str, Any]]:
-    """Rows of the second table that are near a row of the first, once per pair."""
-    from astropy.coordinates import SkyCoord
-
-    near = _NEAR.fullmatch(parsed["on"].strip())
-    if near is None or {near["a"], near["b"]} != {parsed["alias"], parsed["other_alias"]}:
-        raise BadQuery(f"cannot parse the join {parsed['on']}")
-    point = (_plain(near["a_ra"]), _plain(near["a_dec"]))
-    circle = (_plain(near["b_ra"]), _plain(near["b_dec"]))
-    places = {near["a"]: point, near["b"]: circle}
-    found = []
-    for star in left:
-        for row in right:
-            ours, theirs = places[parsed["alias"]], places[parsed["other_alias"]]
-            a = SkyCoord(float(star[ours[0]]), float(star[ours[1]]), unit="deg")
-            b = SkyCoord(float(row[theirs[0]]), float(row[theirs[1]]), unit="deg")
-            if a.separation(b).deg <= float(near["radius"]):
-                found.append(row)
-    return found
-
-
-def _plain(name: str) -> str:
-    """Column without its table and its quotes."""
-    return name.strip().rpartition(".")[2].strip('"')
-
-
-def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def votable(columns: Iterable[str], rows: Rows) -> str:
-    """VOTable as TAP services send it: TABLEDATA, missing values as empty cells."""
-    columns = list(columns)
-    fields = []
-    for column in columns:
-        values = [row[column] for row in rows if row[column] is not None]
-        if all(isinstance(value, int) for value in values) and values:
-            kind = 'datatype="long"'
-        elif all(isinstance(value, int | float) for value in values) and values:
-            kind = 'datatype="double"'
-        else:
-            kind = 'datatype="char" arraysize="*"'
-        fields.append(f"<FIELD name={quoteattr(column)} {kind}/>")
-    lines = [
-        "<TR>" + "".join(f"<TD>{'' if row[c] is None else escape(str(row[c]))}</TD>" for c in columns) + "</TR>"
-        for row in rows
-    ]
-    return "\n".join(
-        [
-            '<?xml version="1.0" encoding="UTF-8"?>',
-            '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">',
-            '<RESOURCE type="results">',
-            '<INFO name="QUERY_STATUS" value="OK"/>',
-            "<TABLE>",
-            *fields,
-            "<DATA><TABLEDATA>",
-            *lines,
-            "</TABLEDATA></DATA>",
-            "</TABLE>",
-            "</RESOURCE>",
-            "</VOTABLE>",
-            "",
-        ]
-    )
-
-
-def error_document(message: str) -> str:
-    """What TAP answers to a query that fails."""
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">\n<RESOURCE type="results">\n'
-        f'<INFO name="QUERY_STATUS" value="ERROR">{escape(message)}</INFO>\n</RESOURCE>\n</VOTABLE>\n'
-    )
-
-
-def read_votable(content: bytes) -> Rows:
-    """Rows of an uploaded VOTable."""
-    from astropy.table import Table
-
-    table = Table.read(io.BytesIO(content), format="votable")
-    return [dict(zip(table.colnames, row, strict=True)) for row in table.iterrows()]
-
-
-def csv_text(rows: Rows) -> str:
-    """CSV as ExoFOP sends it."""
-    out = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return out.getvalue()
-
-
-TIC_COLUMNS = {
-    "ID": "string", "ra": "float", "dec": "float", "Tmag": "float", "Teff": "float", "e_Teff": "float",
-    "logg": "float", "rad": "float", "e_rad": "float", "mass": "float", "e_mass": "float", "rho": "float",
-    "contratio": "float", "lumclass": "string", "disposition": "string",
-}  # fmt: skip
-"""Columns of the TIC that are served, and MAST's types of them."""
-
-
-def tic_answer(body: bytes, stars: Rows) -> dict[str, Any]:
-    """MAST's answer to a request for the TIC, as astroquery makes it; None for any other service.
-
-    Parameters
-    ----------
-    body : bytes
-        Of the POST to `invoke`.
-    stars : sequence of mapping
-        Rows with columns of `TIC_COLUMNS`; what a row lacks is null.
-    """
-    request = json.loads(parse_qs(body.decode())["request"][0])
-    if request["service"] == "Mast.Catalogs.All.Tic":
-        histograms = {"discreteHistogram": {}, "continuousHistogram": {}}
-        return {"status": "COMPLETE", "data": {"Tables": [{"ExtendedProperties": histograms}]}}
-    if request["service"] != "Mast.Catalogs.Filtered.Tic.Rows":
-        return {"status": "ERROR", "msg": f"there is no service {request['service']}"}
-    (wanted,) = (set(map(str, f["values"])) for f in request["params"]["filters"] if f["paramName"] == "ID")
-    rows = [{name: row.get(name) for name in TIC_COLUMNS} for row in stars if str(row["ID"]) in wanted]
-    paging = {"page": 1, "pageSize": request["pagesize"], "pagesFiltered": 1, "rows": len(rows)}
-    fields = [{"name": name, "type": kind} for name, kind in TIC_COLUMNS.items()]
-    return {"status": "COMPLETE", "msg": "", "data": rows, "fields": fields, "paging": paging}
-
-
-def tic_routes(tables: Tables) -> list[Route]:
-    """MAST's face with the TIC alone."""
-
-    async def invoke(request: Request) -> Response:
-        body = await request.body()
-        held = json.dumps(tic_answer(body, tables.tables.get("tic", [])))
-        service = json.loads(parse_qs(body.decode())["request"][0])["service"]
-        tables.asked.append({"path": request.url.path, "table": "tic", "service": service})
-        fault = tables.fault("tic") if service.endswith("Rows") else None
-        if fault == "executing":
-            return Response('{"status": "EXECUTING", "msg": ""}', media_type="application/json")
-        if fault == "error":
-            return Response('{"status": "ERROR", "msg": "timed out"}', media_type="application/json")
-        return await answered(fault, held, "application/json")
-
-    async def columns_config(request: Request) -> Response:
-        return Response(json.dumps({name: {"text": name} for name in TIC_COLUMNS}), media_type="application/json")
-
-    return [
-        Route("/api/v0/invoke", invoke, methods=["POST"]),
-        Route("/portal/Mashup/Mashup.asmx/columnsconfig", columns_config, methods=["POST"]),
-    ]
-
-
-def application(tables: Tables) -> Starlette:
-    """All of it as one application, for tests that need no archive beside it."""
-    return Starlette(routes=[*tap_routes(tables), *tic_routes(tables)])
 
 
 AVAILABLE = (
