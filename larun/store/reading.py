@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _IN_SHARD = frozenset(array.name for array in SHARD_ARRAYS)
 _READERS = 4
-"""Objects of a shard that are read at once."""
+"""Arrays that are read at once."""
 
 _STATUS_NAMES = {code: name for name, code in Status.CODES.items()} | {Status.PENDING_CODE: "pending"}
 
@@ -129,10 +129,15 @@ def _read_object(root: Root, path: str) -> bytes | None:
 def read_rows(root: Root, product: Product, rows: slice | np.ndarray) -> tuple[Shard, np.ndarray]:
     """Read the given rows of a sector, a slice or an array of row numbers; returns and raises as `read_shard`."""
     group = _open_group(root, product)
-    with _reading(root, product):
-        columns = {a.name: np.asarray(group[a.name].oindex[rows]) for a in TARGET_ARRAYS}
-        columns |= {a.name: np.asarray(group[a.name].oindex[rows, slice(None)]) for a in FLUX_ARRAYS}
-        columns |= {a.name: np.asarray(group[a.name][:]) for a in CADENCE_ARRAYS}
+    selections = {a.name: (rows,) for a in TARGET_ARRAYS}
+    selections |= {a.name: (rows, slice(None)) for a in FLUX_ARRAYS}
+    selections |= {a.name: (slice(None),) for a in CADENCE_ARRAYS}
+
+    def read(name: str) -> np.ndarray:
+        return np.asarray(group[name].oindex[selections[name]])
+
+    with _reading(root, product), ThreadPoolExecutor(_READERS) as pool:
+        columns = dict(zip(selections, pool.map(read, selections), strict=True))
     return _shard(root, product, columns, group.attrs["time_format"])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -41,6 +42,9 @@ SHARD_ARRAYS: tuple[Array, ...] = (*TARGET_ARRAYS, *FLUX_ARRAYS)
 _IN_FLUX_UNIT = frozenset({"flux", "flux_err", "background"})
 _ALONG_CADENCE = frozenset(array.name for array in FLUX_ARRAYS)
 _NODE = "zarr.json"
+
+_WRITERS = 4
+"""Objects of a shard that are written at once: the wait for the disk or for S3 costs more than the work."""
 
 
 def create_sector(root: Root, plan: Plan) -> None:
@@ -163,9 +167,11 @@ class ShardWriter:
             raise StoreError(f"shard {self._index} has {self._targets} targets, only {self._added} were given")
         for name, parts in self._parts.items():
             self._chunks[name] = [self._encode(name, np.concatenate(parts))]
+        names = [array.name for array in SHARD_ARRAYS if array.name != "status"]
+        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="store") as pool:
+            hashes = dict(zip(names, pool.map(self._write, names), strict=True))
         # The status comes last: until then a reader sees that these targets are pending.
-        names = sorted((array.name for array in SHARD_ARRAYS), key=lambda name: name == "status")
-        return {name: self._write(name, self._chunks.pop(name)) for name in names}
+        return hashes | {"status": self._write("status")}
 
     def _encode(self, name: str, values: np.ndarray) -> bytes | None:
         try:
@@ -173,8 +179,8 @@ class ShardWriter:
         except ValueError as error:
             raise StoreError(f"{name} of shard {self._index}: {error}") from error
 
-    def _write(self, name: str, chunks: list[bytes | None]) -> str:
-        encoding = self._encodings[name]
+    def _write(self, name: str) -> str:
+        encoding, chunks = self._encodings[name], self._chunks.pop(name)
         path = object_path(self._plan, name, self._index)
         _discard_partials(self._root, path)
         data = encoding.join(chunks)
@@ -187,36 +193,6 @@ class ShardWriter:
         if [chunk and bytes(chunk) for chunk in encoding.split(back)[: len(chunks)]] != chunks:
             raise StoreError(f"{self._root.url_of(path)} does not hold the chunks that it was made of")
         return object_hash(back)
-
-
-def write_shard(root: Root, plan: Plan, index: int, columns: dict[str, np.ndarray]) -> dict[str, str]:
-    """Write one whole shard of every array and read it back; as `ShardWriter`, with all targets at once.
-
-    Parameters
-    ----------
-    root, plan, index
-        As in `ShardWriter`.
-    columns : dict
-        One array per name of `SHARD_ARRAYS`, of the schema's type: (star,) or (star, cadence), where star
-        counts the targets of this shard.
-
-    Returns
-    -------
-    dict
-        Per array the hexadecimal SHA-256 of its object as it was read back.
-
-    Raises
-    ------
-    StoreError
-        A column does not fit the schema, the root cannot be written, or what was read back differs.
-    """
-    writer = ShardWriter(root, plan, index)
-    _check_columns(columns, len(plan.shard(index)), plan)
-    first = 0
-    while step := writer.next_targets:
-        writer.add({name: values[first : first + step] for name, values in columns.items()})
-        first += step
-    return writer.finish()
 
 
 def object_path(plan: Plan, name: str, index: int) -> str:

@@ -15,7 +15,7 @@ from larun.errors import NotInStore, PlanMismatch, StoreError
 from larun.objects import PARTIAL_SUFFIX, Root
 from larun.paths import Product
 from larun.store.encoding import Encoding
-from larun.store.sector import SHARD_ARRAYS, ShardWriter, create_sector, write_shard
+from larun.store.sector import SHARD_ARRAYS, ShardWriter, create_sector
 
 LOCATION = PRODUCT.zarr
 
@@ -31,6 +31,16 @@ def shard_columns(plan, index, seed=1):
     n = len(plan.shard(index))
     shape = {1: (n,), 2: (n, N_CADENCES)}
     return {a.name: rng.integers(1, 100, shape[len(a.dims)]).astype(a.dtype) for a in SHARD_ARRAYS}
+
+
+def write_shard(root, plan, index, columns):
+    """Write a whole shard, given as arrays of all its targets."""
+    writer = ShardWriter(root, plan, index)
+    first = 0
+    while step := writer.next_targets:
+        writer.add({name: values[first : first + step] for name, values in columns.items()})
+        first += step
+    return writer.finish()
 
 
 def test_layout_on_disk(root):
