@@ -14,7 +14,7 @@ from prefect_dask.task_runners import PrefectDaskFuture
 
 from flows.cluster import dask_settings, load_cluster
 from flows.progress import Progress
-from larun.errors import ArchiveError, ArchiveOutage, LarunError, RunDeferred, RunFailed
+from larun.errors import ArchiveError, ArchiveOutage, LarunError, RunFailed
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ def fan_out(
 
     Raises
     ------
-    RunDeferred
-        An archive is out of service; the shards that remain are left alone.
+    ArchiveOutage
+        An archive is out of service; the shards that were not begun are left alone.
     RunFailed
         Shards are missing after the last round; says why.
     """
@@ -97,10 +97,7 @@ def fan_out(
             break
     outages = [failure for failure in failures if isinstance(failure, ArchiveOutage)]
     if outages:
-        raise RunDeferred(
-            f"{stage} is deferred with {len(missing)} of {n_shards} shards missing; what is stored stays, run it "
-            f"again to go on. Reason: {_said(outages)}"
-        )
+        raise ArchiveOutage(_said(outages))
     raise RunFailed(
         f"{stage} ended with {len(missing)} of {n_shards} shards missing, the first is {missing[0][0]}; "
         f"what is stored stays, run it again to go on. Reason: {_said(failures)}"

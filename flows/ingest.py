@@ -1,46 +1,69 @@
-"""Flow `ingest`: what is missing of one sector, from an archive into the store."""
+"""Flow `ingest`: what is missing of one sector, or of some stars, from the archives into the store."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
 
-from flows.fanout import fan_out
+from flows.deferral import deferrable
+from flows.fanout import Group, fan_out, groups_of
+from flows.sources import Sources, open_sources
 from larun import ledger
+from larun.archive.stars import WantedStar, parse_stars, read_stars, together
 from larun.config import Settings, load
-from larun.errors import RunFailed
+from larun.errors import ArchiveOutage, InputError, NotInStore, RunDeferred, RunFailed
 from larun.objects import Root
+from larun.paths import Product
+from larun.plan import Plan
 from larun.schema import Status
-from larun.survey.ingest import ShardWork, open_archive, start_ingest
+from larun.store import lease
+from larun.survey.deferral import clear_deferral, note_deferral
+from larun.survey.ingest import IngestWork, start_ingest
 from larun.survey.offered import offered_product
-from tasks.ingest import ingest_shard_task
+from larun.survey.repair import repairable
+from larun.survey.sweep import find_product
+from tasks.ingest import ingest_shards_task
 
 log = logging.getLogger(__name__)
+
+STARS_ARCHIVE = "lightkurve"
+"""The archive that finds stars by name and number."""
 
 
 @flow(name="ingest", persist_result=False)
 def ingest(
-    sector: int,
-    archive: str,
-    mission: str = "tess",
+    sector: int | None = None,
+    archive: str | None = None,
+    mission: str | None = None,
     author: str | None = None,
     cadence_s: int | None = None,
+    targets: list[str] | None = None,
+    targets_file: str | None = None,
+    repair: bool = False,
     config: str | None = None,
     overrides: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Bring a sector from an archive into the store.
+) -> dict[str, Any] | State:
+    """Bring a sector, or all light curves of some stars, from the archives into the store.
 
     Parameters
     ----------
-    sector : int
-        Sector, quarter or campaign.
-    archive : str
-        ``folder:PATH`` or ``simulated``.
+    sector : int, optional
+        Sector, quarter or campaign; may be left out where stars are named.
+    archive : str, optional
+        Archives in the order in which they are asked, such as ``cloud,mast``; see `larun.survey.archives`.
     mission, author, cadence_s
-        Which product of the sector; by default the mission's usual one.
+        Which product of the sector; by default TESS and the mission's usual one.
+    targets : list of str, optional
+        Stars by number or by name; only these are ingested, of every sector that has them.
+    targets_file : str, optional
+        File with such stars, one per line.
+    repair : bool
+        Ask again for the targets of finished shards that are unreachable or corrupt, and do nothing else.
     config : str, optional
         TOML file with settings, of which `root` says where the store is.
     overrides : dict, optional
@@ -49,44 +72,125 @@ def ingest(
     Returns
     -------
     dict
-        `product`, `targets`, `shards`, `status` (targets per status), `plan_digest`.
+        See `ingest_product`; of named stars `products`, a list of these.
 
     Raises
     ------
+    RunDeferred
+        No archive serves, or another run holds the lease. The run ends in the state `Deferred`.
     RunFailed
         Shards are missing at the end.
     """
-    return ingest_sector(load(config, **(overrides or {})), sector, archive, mission, author, cadence_s)
+    settings = load(config, **(overrides or {}))
+    if targets or targets_file:
+        stars = wanted_stars(targets, targets_file, mission)
+        return deferrable(lambda: ingest_stars(settings, stars, mission, author, cadence_s, sector))
+    if sector is None:
+        raise InputError("name a sector, or stars")
+    return deferrable(lambda: ingest_sector(settings, sector, archive, mission or "tess", author, cadence_s, repair))
 
 
 def ingest_sector(
-    settings: Settings, sector: int, archive_name: str, mission: str, author: str | None, cadence_s: int | None
+    settings: Settings,
+    sector: int,
+    archive: str | None,
+    mission: str,
+    author: str | None,
+    cadence_s: int | None,
+    repair: bool = False,
 ) -> dict[str, Any]:
-    """Body of the flow; must run inside one."""
+    """Ingest or repair one product of a sector; must run inside a flow."""
     root = Root(settings.root, settings.storage_options)
-    archive = open_archive(archive_name, settings)
-    product = offered_product(archive, settings, mission, sector, author, cadence_s)
-    plan = start_ingest(root, archive, product, settings.ingest)
+    with open_sources(archive, settings) as sources:
+        if repair:
+            product = find_product(root, sector, mission, author)
+        else:
+            product = offered_product(sources.archives, settings, mission, sector, author, cadence_s)
+        return ingest_product(settings, sources, product, repair)
 
-    def pending(size: int) -> list[tuple[int, ...]]:
-        done = set(ledger.recorded(root, product))
-        return [(index,) for index in range(plan.n_shards) if index not in done]
 
-    fan_out(
-        "ingest",
-        ingest_shard_task,
-        lambda group: ShardWork.of(root, archive, plan, group[0], settings.ingest),
-        pending,
-        1,
-        plan.n_shards,
-        settings.run.cluster,
-    )
+def wanted_stars(targets: list[str] | None, targets_file: str | None, mission: str | None) -> tuple[WantedStar, ...]:
+    """Stars that a person named, each once.
+
+    Raises
+    ------
+    InputError
+        Names that are none; says which.
+    """
+    named = parse_stars(targets, mission or "tess") if targets else ()
+    listed = read_stars(targets_file, mission or "tess") if targets_file else ()
+    return together(named, listed)
+
+
+def ingest_stars(
+    settings: Settings,
+    stars: tuple[WantedStar, ...],
+    mission: str | None,
+    author: str | None,
+    cadence_s: int | None,
+    sector: int | None,
+) -> dict[str, Any]:
+    """Ingest all light curves of some stars, each sector as a product of its own; must run inside a flow."""
+    from larun.archive.searched import LightkurveArchive
+
+    with open_sources(STARS_ARCHIVE, settings) as sources:
+        (searched,) = sources.archives
+        found = searched.segments(stars, mission, author, cadence_s, sector)
+        results = []
+        for product, its in found.items():
+            its_archive = LightkurveArchive(settings.archives, sources.address, its)
+            with contextlib.closing(its_archive):
+                results.append(ingest_product(settings, Sources((its_archive,), sources.budget), product, stars=its))
+    return {"products": results}
+
+
+def ingest_product(
+    settings: Settings,
+    sources: Sources,
+    product: Product,
+    repair: bool = False,
+    stars: tuple[WantedStar, ...] = (),
+) -> dict[str, Any]:
+    """Bring what is missing of one product into the store; must run inside a flow.
+
+    One run at a time takes products from the network into a root: the request budget is the survey's.
+
+    Returns
+    -------
+    dict
+        `product`, `targets`, `shards`, `status` (targets per status), `archives` (per archive the targets that it
+        delivered, and what this run asked of it), `plan_digest`.
+
+    Raises
+    ------
+    RunDeferred
+        No archive serves, or another run holds the lease; says how much is missing, and leaves a note of it.
+    RunFailed
+        Shards are missing at the end, or no target could be stored.
+    """
+    root = Root(settings.root, settings.storage_options)
+    minutes = settings.nightly.lease_minutes
+    with lease.hold(root, "ingest", minutes) if sources.on_network else contextlib.nullcontext():
+        try:
+            plan = start_ingest(root, sources.archives, product, settings.ingest)
+            _require_same_stars(root, plan, stars)
+            if repair:
+                _repair(settings, root, sources, plan)
+            else:
+                _ingest_missing(settings, root, sources, plan, in_this_process=bool(stars))
+        except ArchiveOutage as error:
+            raise _deferred(root, product, str(error), repair) from error
+    clear_deferral(root, str(product))
     counts = ledger.counts(root, product)
-    create_table_artifact(
-        [{"status": status, "targets": n} for status, n in counts.by_status.items()],
-        key="ingest-status",
-        description=f"{product}: targets per status",
-    )
+    result = {
+        "product": str(product),
+        "targets": counts.targets,
+        "shards": counts.shards,
+        "status": counts.by_status,
+        "archives": _by_archive(counts, sources),
+        "plan_digest": plan.digest,
+    }
+    _show(result)
     if not counts.complete:
         raise RunFailed(f"{counts.shards - counts.recorded_shards} of {counts.shards} shards of {product} are missing")
     if not counts.by_status[Status.STORED]:
@@ -95,10 +199,92 @@ def ingest_sector(
             f"none of the {counts.targets} targets of {product} could be stored; "
             f"the first, {first.target_id}, is {first.status}: {first.reason}"
         )
-    return {
-        "product": str(product),
-        "targets": counts.targets,
-        "shards": counts.shards,
-        "status": counts.by_status,
-        "plan_digest": plan.digest,
-    }
+    return result
+
+
+def _ingest_missing(settings: Settings, root: Root, sources: Sources, plan: Plan, in_this_process: bool) -> None:
+    def work(group: Group) -> IngestWork:
+        return IngestWork.of(root, sources.archives, plan, group, settings.ingest)
+
+    def pending(size: int) -> list[Group]:
+        done = set(ledger.recorded(root, plan.product))
+        return groups_of((index for index in range(plan.n_shards) if index not in done), size)
+
+    if in_this_process and plan.n_shards == 1:
+        # A few stars are there before a cluster is.
+        for group in pending(1):
+            ingest_shards_task(work(group))
+        return
+    fan_out(
+        "ingest",
+        ingest_shards_task,
+        work,
+        pending,
+        settings.ingest.shards_per_task,
+        plan.n_shards,
+        settings.run.cluster,
+    )
+
+
+def _repair(settings: Settings, root: Root, sources: Sources, plan: Plan) -> None:
+    left = set(repairable(root, plan))
+    fan_out(
+        "repair",
+        ingest_shards_task,
+        lambda group: IngestWork.of(root, sources.archives, plan, group, settings.ingest, repair=True),
+        lambda size: groups_of(sorted(left), size),
+        settings.ingest.shards_per_task,
+        len(left),
+        settings.run.cluster,
+        # A target that is still out of reach leaves its shard repairable: the store cannot say that it was tried.
+        finished=left.difference_update,
+    )
+
+
+def _require_same_stars(root: Root, plan: Plan, stars: tuple[WantedStar, ...]) -> None:
+    """Refuse stars that are not the ones of the sector in the store."""
+    planned = {target.star.target_id for target in plan.targets}
+    if stars and planned != {star.number for star in stars}:
+        raise InputError(
+            f"{root.url} holds {plan.product} with {len(planned)} targets, which are not the {len(stars)} stars named; "
+            "a sector in the store keeps its targets: give another root for these stars"
+        )
+
+
+def _deferred(root: Root, product: Product, reason: str, repair: bool) -> RunDeferred:
+    """Error about an outage, of which a note is left in the store."""
+    try:
+        counts = ledger.counts(root, product)
+    except NotInStore:
+        note_deferral(root, str(product), reason)
+        return RunDeferred(f"the ingest of {product} is deferred before its targets are known. Reason: {reason}")
+    shards = counts.shards - counts.recorded_shards
+    missing = counts.by_status[ledger.PENDING]
+    said = f"{missing} of {counts.targets} targets missing, in {shards} of {counts.shards} shards"
+    if repair:
+        missing, shards = (sum(counts.by_status[s] for s in (Status.UNREACHABLE, Status.CORRUPT)), None)
+        said = f"{missing} of {counts.targets} targets still unreachable or corrupt"
+    note_deferral(root, str(product), reason, missing, shards)
+    return RunDeferred(
+        f"the {'repair' if repair else 'ingest'} of {product} is deferred with {said}; what is stored stays, run it "
+        f"again to go on. Reason: {reason}"
+    )
+
+
+def _by_archive(counts: ledger.Counts, sources: Sources) -> dict[str, dict[str, Any]]:
+    asked = sources.report()
+    names = dict.fromkeys((*counts.by_archive, *asked))
+    return {name: {"targets": counts.by_archive.get(name, 0)} | asked.get(name, {}) for name in names}
+
+
+def _show(result: dict[str, Any]) -> None:
+    create_table_artifact(
+        [{"status": status, "targets": n} for status, n in result["status"].items()],
+        key="ingest-status",
+        description=f"{result['product']}: targets per status",
+    )
+    create_table_artifact(
+        [{"archive": name} | said for name, said in result["archives"].items()],
+        key="ingest-archives",
+        description=f"{result['product']}: targets that each archive delivered, and what this run asked of it",
+    )

@@ -11,6 +11,7 @@ from flows.fanout import fan_out
 from larun.candidates import listing
 from larun.config import Settings, load
 from larun.objects import Root
+from larun.paths import Product
 from larun.survey.published import published_candidates
 from larun.survey.sweep import SweepWork, find_product, finish_sweep, pending_groups, start_sweep
 from tasks.sweep import sweep_shards_task
@@ -56,9 +57,13 @@ def sweep(
 
 
 def sweep_sector(settings: Settings, sector: int, mission: str, author: str | None) -> dict[str, Any]:
-    """Body of the flow; must run inside one."""
+    """Sweep one product of a sector; must run inside a flow."""
+    return sweep_product(settings, find_product(Root(settings.root, settings.storage_options), sector, mission, author))
+
+
+def sweep_product(settings: Settings, product: Product) -> dict[str, Any]:
+    """Sweep one product; must run inside a flow."""
     root = Root(settings.root, settings.storage_options)
-    product = find_product(root, sector, mission, author)
     run = start_sweep(root, product, settings)
     fan_out(
         "sweep",

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from larun.cli import catalogues, look, make, run
+from larun.cli import catalogues, look, make, run, status
 from larun.cli.console import LarunGroup, remember
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
 app.callback()(remember)
 for command in (
     *(run.ingest, run.train, run.sweep, run.nightly, run.demo),
-    *(look.status, look.candidates, look.examine),
+    *(status.status, look.candidates, look.examine),
     *(make.report, make.export, make.simulate),
 ):
     app.command()(command)

@@ -1,7 +1,8 @@
-"""Commands that read: status, candidates, examine, bundles. None of them needs a server."""
+"""Commands that read: candidates, examine, bundles. None of them needs a server."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,76 +29,9 @@ if TYPE_CHECKING:
 
 BundleOption = Annotated[str | None, typer.Option("--bundle", help="Model bundle: default, name/version or a folder.")]
 
-_FAILURES_SHOWN = 20
 _EXAMINED = ("target", "n_cadences", "period_d", "duration_h", "depth_ppm", "snr", "sde", "class", "flags")
 _LISTED = ("rank", "target", "sector", "class", "score", "period_d", "duration_h", "depth_ppm", "snr", "sde", "flags")
-
-
-def status(
-    context: typer.Context,
-    sector: AnySectorOption = None,
-    mission: Annotated[str | None, typer.Option("--mission", help="tess, kepler or k2.")] = None,
-    root: RootOption = None,
-    config: ConfigOption = None,
-    json: JsonOption = False,
-    verbose: VerboseOption = False,
-) -> None:
-    """Show what a survey holds, and why targets are missing."""
-    from larun.errors import NotInStore
-    from larun.store.publish import published
-    from larun.store.reading import products
-
-    store = survey_root(given(context, config, root, verbose).settings())
-    held = products(store, mission, sector)
-    if not held:
-        wanted = "sector" if sector is None else f"{mission or ''} sector {sector}".strip()
-        others = ", ".join(map(str, products(store))) or "nothing"
-        raise NotInStore(f"{store.url} holds no {wanted}; it holds {others}. Run `larun ingest` first")
-    seen = published(store)["sectors"]
-    sectors = [_sector_status(store, product) | {"published": seen.get(str(product))} for product in held]
-    if json:
-        print_json({"root": store.url, "sectors": sectors})
-        return
-    for found in sectors:
-        _print_status(found)
-
-
-def _sector_status(store: Root, product: Product) -> dict[str, Any]:
-    from larun import ledger
-
-    counts = ledger.counts(store, product)
-    return {
-        "product": str(product),
-        "mission": product.mission,
-        "sector": product.sector,
-        "author": product.author,
-        "cadence_s": product.cadence_s,
-        "simulated": product.simulated,
-        "targets": counts.targets,
-        "shards": counts.shards,
-        "recorded_shards": counts.recorded_shards,
-        "complete": counts.complete,
-        "status": counts.by_status,
-        "failures": [
-            {"target": f"{product.catalogue} {o.target_id}", "status": o.status, "reason": o.reason}
-            for o in counts.failures
-        ],
-    }
-
-
-def _print_status(found: dict[str, Any]) -> None:
-    title = f"{found['product']}: {found['recorded_shards']} of {found['shards']} shards ingested"
-    print_table(title, ("status", "targets"), found["status"].items())
-    failures = found["failures"]
-    if failures:
-        rows = [(f["target"], f["status"], f["reason"]) for f in failures[:_FAILURES_SHOWN]]
-        more = f", the first {len(rows)} of {len(failures)}" if len(failures) > len(rows) else ""
-        print_table(f"not stored{more}", ("target", "status", "reason"), rows)
-    sweep = found["published"]
-    if sweep:
-        typer.echo(f"published: sweep {sweep['run']}, {sweep.get('n_candidates', '?')} candidates")
-    else:
-        typer.echo("no sweep is published")
+_KNOWN_LISTED = 2
 
 
 def candidates(
@@ -113,14 +47,30 @@ def candidates(
 ) -> None:
     """List the ranked candidates of a published sweep."""
     from larun.candidates import listing
-    from larun.survey.published import published_candidates
+    from larun.survey.known import known_objects
+    from larun.survey.published import choose_published, published_candidates
 
     store = survey_root(given(context, config, root, verbose).settings())
-    rows = listing(published_candidates(store, product_of(store, sector, mission, author)))[:limit]
+    product, summary = choose_published(store, product_of(store, sector, mission, author))
+    known = known_objects(store, product, summary["run"])
+    rows = listing(published_candidates(store, product), known.matches, known.not_matched)[:limit]
     if json:
         print_json(rows)
         return
-    print_table(f"{len(rows)} candidates", _LISTED, ([row[name] for name in _LISTED] for row in rows))
+    columns = (*_LISTED, "known") if known.matches else _LISTED
+    shown = (row | {"known": _known(row)} for row in rows)
+    print_table(f"{len(rows)} candidates", columns, ([row[name] for name in columns] for row in shown))
+    for said in known.not_matched:
+        say(f"not matched yet: {said}")
+
+
+def _known(row: dict[str, Any]) -> str:
+    """Known objects of a candidate in one cell."""
+    from larun.candidates import in_words
+
+    shown = [in_words(match) for match in row["known"][:_KNOWN_LISTED]]
+    more = len(row["known"]) - len(shown)
+    return "; ".join([*shown, f"{more} more"] if more else shown)
 
 
 def product_of(store: Root, sector: int | None, mission: str, author: str | None) -> Product | None:
@@ -137,6 +87,13 @@ def examine(
     names: Annotated[
         list[str], typer.Argument(metavar="PATH...", help="FITS, CSV or NPZ files, or stars such as 'TIC 261136679'.")
     ],
+    archive: Annotated[
+        str | None,
+        typer.Option("--archive", help="Fetch light curves that the store lacks: lightkurve, mast, cloud or several."),
+    ] = None,
+    sector: Annotated[
+        int | None, typer.Option("--sector", min=0, help="Only this sector, quarter or campaign of a star.")
+    ] = None,
     bundle: BundleOption = None,
     root: RootOption = None,
     config: ConfigOption = None,
@@ -144,6 +101,9 @@ def examine(
     verbose: VerboseOption = False,
 ) -> None:
     """Search and classify single light curves.
+
+    A star is looked up in the store. With --archive it may have any name that MAST knows, and its newest light curves
+    are fetched.
 
     With --json one line and one JSON object per light curve. The exit code is 0 if every input could be read,
     also where a light curve holds too little to search, and 1 if one could not.
@@ -155,12 +115,14 @@ def examine(
     from larun.network.infer import Classifier
     from larun.schema import SEARCHED, Status
     from larun.survey.examine import examine as examine_one
+    from larun.survey.wanted import StarArchives
 
+    archives = None if archive is None else StarArchives(archive, settings)
     classifier = Classifier(load_bundle(settings.sweep.bundle, survey_root(settings)))
     answers = []
-    with progress() as report:
+    with progress() as report, archives or contextlib.nullcontext():
         for done, name in enumerate(names, 1):
-            found = examine_one(name, settings, classifier)
+            found = examine_one(name, settings, classifier, archives, sector)
             for answer in found if json else ():
                 print_json(answer)
             answers += found

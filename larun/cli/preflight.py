@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,21 +10,79 @@ if TYPE_CHECKING:
 
 
 def check_ingest(
-    settings: Settings, sector: int, archive: str, mission: str, author: str | None, cadence_s: int | None
+    settings: Settings,
+    sector: int,
+    archive: str | None,
+    mission: str,
+    author: str | None,
+    cadence_s: int | None,
+    repair: bool = False,
 ) -> None:
-    """Look for the archive, its product of the sector, the cluster file and a root that can be written.
+    """Look for the archives, their product of the sector, the cluster file and a root that can be written.
+
+    Of an archive on the network only the list of its sectors is asked for, and not even that where the store holds
+    the sector's plan. An archive that does not answer now is left to the run, which has more patience.
 
     Raises
     ------
     LarunError
         As the flow would.
     """
-    from larun.survey.ingest import open_archive
+    from larun.errors import ArchiveOutage
+    from larun.objects import Root
+    from larun.survey.archives import LOCAL, list_targets, open_archives
+    from larun.survey.discover import require_offered
     from larun.survey.offered import offered_product
+    from larun.survey.sweep import find_product
 
     _check_cluster(settings)
-    held = open_archive(archive, settings)
-    held.targets(offered_product(held, settings, mission, sector, author, cadence_s))
+    root = Root(settings.root, settings.storage_options)
+    held = open_archives(archive, _impatient(settings))
+    if repair:
+        find_product(root, sector, mission, author)
+        return
+    product = offered_product(held, settings, mission, sector, author, cadence_s)
+    if all(one.name in LOCAL for one in held):
+        list_targets(held, product)
+    elif not root.exists(product.plan_json):
+        with contextlib.suppress(ArchiveOutage):
+            require_offered(held, product)
+        for one in held:
+            one.close()
+    _check_root(settings)
+
+
+def check_stars(settings: Settings, targets: list[str], targets_file: str | None, mission: str | None) -> None:
+    """Look at the names of stars, the cluster file and a root that can be written; nobody is asked about the stars.
+
+    Raises
+    ------
+    LarunError
+        As the flow would.
+    """
+    from larun.archive.stars import parse_stars, read_stars
+
+    _check_cluster(settings)
+    if targets:
+        parse_stars(targets, mission or "tess")
+    if targets_file:
+        read_stars(targets_file, mission or "tess")
+    _check_root(settings)
+
+
+def check_night(settings: Settings, archive: str | None) -> None:
+    """Look for the archives, the bundle, the cluster file and a root that can be written; the night finds the rest.
+
+    Raises
+    ------
+    LarunError
+        As the flow would.
+    """
+    from larun.survey.archives import open_archives
+
+    _check_cluster(settings)
+    check_bundle(settings, settings.sweep.bundle)
+    open_archives(archive, settings)
     _check_root(settings)
 
 
@@ -85,6 +144,12 @@ def check_bundle(settings: Settings, spec: str) -> None:
     from larun.objects import Root
 
     load_bundle(spec, Root(settings.root, settings.storage_options))
+
+
+def _impatient(settings: Settings) -> Settings:
+    """Settings that give up at once where a run would wait."""
+    archives = settings.archives.model_copy(update={"attempts": 2, "patience_s": 0.0, "outage_failures": 2})
+    return settings.model_copy(update={"archives": archives})
 
 
 def _check_cluster(settings: Settings) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from larun.cli import preflight
 from larun.cli.console import (
+    AnySectorOption,
     AuthorOption,
     CadenceOption,
     ConfigOption,
@@ -28,7 +29,14 @@ from larun.cli.console import (
     say,
 )
 
-ArchiveOption = Annotated[str, typer.Option("--archive", help="Where products come from: folder:PATH or simulated.")]
+ArchiveOption = Annotated[
+    str | None,
+    typer.Option(
+        "--archive",
+        help="Archives in the order in which they are asked: cloud, mast, lightkurve, folder:PATH, simulated; "
+        "several separated by commas. By default archives.order of the settings.",
+    ),
+]
 BundleOption = Annotated[str | None, typer.Option("--bundle", help="Model bundle: default, name/version or a folder.")]
 ClusterOption = Annotated[
     str | None, typer.Option("--cluster", help="Cluster file: a name in deployments/clusters or a path to YAML.")
@@ -37,9 +45,20 @@ ClusterOption = Annotated[
 
 def ingest(
     context: typer.Context,
-    archive: ArchiveOption,
-    sector: SectorOption,
-    mission: MissionOption = "tess",
+    sector: AnySectorOption = None,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", help="Only this star, by number or name; may be repeated.")
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option("--targets", metavar="FILE", help="Only the stars of this list, one per line.")
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Only ask again for unreachable and corrupt targets of finished shards.")
+    ] = False,
+    archive: ArchiveOption = None,
+    mission: Annotated[
+        str | None, typer.Option("--mission", help="tess, kepler or k2; tess for a sector, all for named stars.")
+    ] = None,
     author: AuthorOption = None,
     cadence: CadenceOption = None,
     cluster: ClusterOption = None,
@@ -48,17 +67,38 @@ def ingest(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Bring what is missing of a sector into the store."""
+    """Bring what is missing of a sector into the store.
+
+    Or with --target and --targets, which take their light curves from lightkurve's search, all that there are of some
+    stars: every sector is a product of its own.
+    """
     options = given(context, config, root, verbose)
     asked = {"sector": sector, "archive": archive, "mission": mission, "author": author, "cadence_s": cadence}
     chosen = {"run": {"cluster": cluster}}
-    preflight.check_ingest(options.settings(**chosen), **asked)
+    settings = options.settings(**chosen)
+    if target or targets:
+        _refuse_beside_stars(repair, archive)
+        preflight.check_stars(settings, target or [], targets, mission)
+        asked |= {"archive": None, "targets": target or None, "targets_file": targets}
+    else:
+        if sector is None:
+            raise typer.BadParameter("name a sector, or stars with --target or --targets", param_hint="--sector")
+        asked |= {"mission": mission or "tess", "repair": repair}
+        preflight.check_ingest(settings, **asked)
     with _flows(options) as run:
         result = run("ingest", **asked, overrides=options.overrides(**chosen))
     if json:
         print_json(result)
         return
-    typer.echo(f"{result['product']}: {result['targets']} targets in {result['shards']} shards, {_counts(result)}")
+    for done in result.get("products", [result]):
+        _print_ingest(done)
+
+
+def _refuse_beside_stars(repair: bool, archive: str | None) -> None:
+    if repair:
+        raise typer.BadParameter("a sector is repaired as a whole; give --sector without stars", param_hint="--repair")
+    if archive not in (None, "lightkurve"):
+        raise typer.BadParameter("named stars come through lightkurve's search alone", param_hint="--archive")
 
 
 def sweep(
@@ -85,8 +125,8 @@ def sweep(
 
 def nightly(
     context: typer.Context,
-    archive: ArchiveOption,
-    sector: SectorOption,
+    sector: AnySectorOption = None,
+    archive: ArchiveOption = None,
     mission: MissionOption = "tess",
     author: AuthorOption = None,
     cadence: CadenceOption = None,
@@ -97,20 +137,39 @@ def nightly(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Ingest what is missing of a sector, sweep it and publish."""
+    """Find what is new, ingest it, sweep it and publish.
+
+    Without --sector the archives are asked which sectors there are, and what is unfinished or new is brought up to
+    date; the section `nightly` of the settings says of which pipeline, and how many a night. With it, that sector.
+    """
     options = given(context, config, root, verbose)
     asked = {"sector": sector, "archive": archive, "mission": mission, "author": author, "cadence_s": cadence}
     chosen = {"run": {"cluster": cluster}, "sweep": {"bundle": bundle}}
     settings = options.settings(**chosen)
-    preflight.check_bundle(settings, settings.sweep.bundle)
-    preflight.check_ingest(settings, **asked)
+    if sector is None:
+        if author or cadence or mission != "tess":
+            raise typer.BadParameter(
+                "without a sector the settings nightly.author and nightly.cadence_s say which product",
+                param_hint="--sector",
+            )
+        preflight.check_night(settings, archive)
+    else:
+        preflight.check_bundle(settings, settings.sweep.bundle)
+        preflight.check_ingest(settings, **asked)
     with _flows(options) as run:
         result = run("nightly", **asked, overrides=options.overrides(**chosen))
     if json:
         print_json(result)
         return
-    typer.echo(f"{result['ingest']['product']}: {_counts(result['ingest'])}")
-    _print_sweep(result["sweep"], False)
+    for done in result["sectors"]:
+        if done["ingest"]:
+            _print_ingest(done["ingest"])
+        _print_sweep(done["sweep"], False)
+    if not result["sectors"]:
+        typer.echo("nothing is new: every sector that the archives hold is ingested and swept")
+    for catalogue in result["catalogues"]:
+        if catalogue["reason"]:
+            say(f"catalogue {catalogue['name']} is {catalogue['state']}: {catalogue['reason']}")
 
 
 def train(
@@ -188,6 +247,12 @@ def _quieten(verbose: bool) -> None:
 
 def _counts(result: dict[str, Any]) -> str:
     return ", ".join(f"{n} {status}" for status, n in result["status"].items() if n)
+
+
+def _print_ingest(result: dict[str, Any]) -> None:
+    by_archive = ", ".join(f"{said['targets']} from {name}" for name, said in result["archives"].items())
+    held = f"{result['targets']} targets in {result['shards']} shards"
+    typer.echo(f"{result['product']}: {held}, {_counts(result)}; {by_archive}")
 
 
 def _print_sweep(result: dict[str, Any], json: bool) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from larun import ledger, paths
 from larun.archive.protocol import Archive, Discoverer
+from larun.catalogue.sources import choose
 from larun.config import Settings
 from larun.errors import ArchiveError, ArchiveOutage, InputError, NotInStore
 from larun.objects import Root
@@ -15,6 +16,8 @@ from larun.paths import Product
 from larun.plan import load_plan
 from larun.store.publish import published
 from larun.store.reading import products
+from larun.survey import snapshots
+from larun.survey.archives import listing_archives
 from larun.survey.sweep import records_digest
 
 log = logging.getLogger(__name__)
@@ -105,7 +108,7 @@ def offered_sectors(archives: Sequence[Archive], mission: str, author: str, cade
     ArchiveRefused
         All of them refuse us.
     """
-    asked = [archive for archive in archives if isinstance(archive, Discoverer)]
+    asked = [archive for archive in listing_archives(archives) if isinstance(archive, Discoverer)]
     if not asked:
         names = ", ".join(archive.name for archive in archives) or "none"
         raise InputError(f"the archives given ({names}) cannot say which sectors they hold; name one with --sector")
@@ -122,19 +125,44 @@ def offered_sectors(archives: Sequence[Archive], mission: str, author: str, cade
     return sorted(found)
 
 
+def require_offered(archives: Sequence[Archive], product: Product) -> None:
+    """Refuse a sector that no archive holds; nothing happens where none of them can say what it holds.
+
+    Raises
+    ------
+    InputError
+        There is no such sector; says which there are.
+    ArchiveError
+        As in `offered_sectors`.
+    """
+    if not any(isinstance(archive, Discoverer) for archive in listing_archives(archives)):
+        return
+    offered = offered_sectors(archives, product.mission, product.author, product.cadence_s)
+    if product.sector not in offered:
+        raise InputError(
+            f"the archives ({', '.join(archive.name for archive in archives)}) hold no {product}; of this pipeline and "
+            f"cadence they hold sectors {in_ranges(offered) or 'of no number'}"
+        )
+
+
+def in_ranges(numbers: Sequence[int]) -> str:
+    """Increasing numbers as people write them: ``1-3, 5``."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
+
+
 def is_ingested(root: Root, product: Product) -> bool:
     """Whether every shard of a sector has its record, and no repair of one broke off."""
     try:
         shards = load_plan(root, product).n_shards
     except NotInStore:
         return False
-    return len(ledger.recorded(root, product)) == shards and not unfinished_repairs(root, product)
-
-
-def unfinished_repairs(root: Root, product: Product) -> list[int]:
-    """Shards whose repair broke off, or is under way."""
-    folder = product.repair(0).rpartition("/")[0]
-    return sorted(int(name.rpartition("/")[2].removesuffix(".json")) for name in root.list(folder, ".json"))
+    return len(ledger.recorded(root, product)) == shards and not ledger.unfinished_repairs(root, product)
 
 
 def is_published(root: Root, product: Product) -> bool:
@@ -154,3 +182,25 @@ def is_published(root: Root, product: Product) -> bool:
     except NotInStore:
         return False
     return made_with == records_digest(root, load_plan(root, product))
+
+
+def sweeps_to_match(root: Root, settings: Settings) -> list[tuple[Product, str]]:
+    """Published sweeps that were not matched yet, or not with the snapshots of catalogues that the store holds now."""
+    found = []
+    for name, summary in published(root)["sectors"].items():
+        product, run = Product.from_zarr_path(f"{name}.zarr"), summary["run"]
+        if product.simulated:
+            continue
+        pointers = {
+            catalogue.name: snapshots.pointer(root, catalogue.snapshot_name(product))
+            for catalogue in choose(settings.catalogues.use)
+            if catalogue.holds_objects
+        }
+        held = {name: points["sha256"] for name, points in pointers.items() if "sha256" in points}
+        try:
+            used = root.read_json(paths.match_record(product, run))["catalogues"]
+        except NotInStore:
+            used = None
+        if used is None or {name: of["sha256"] for name, of in used.items()} != held:
+            found.append((product, run))
+    return found

@@ -64,7 +64,10 @@ def test_version():
     [
         ["nonsense"],
         ["status", "--nonsense"],
-        ["ingest", "--sector", "1"],
+        ["ingest", "--archive", "simulated"],
+        ["ingest", "--target", "TIC 1", "--repair"],
+        ["ingest", "--target", "TIC 1", "--archive", "cloud"],
+        ["nightly", "--archive", "simulated", "--author", "spoc"],
         ["ingest", "--archive", "simulated", "--sector", "one"],
         ["sweep", "--sector", "-1"],
         ["examine"],

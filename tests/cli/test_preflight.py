@@ -43,7 +43,7 @@ class TestIngestAndNightly:
 
     def test_no_such_archive(self, command, tmp_path):
         said = refused(command, "--sector", 1, "--archive", "attic", "--root", tmp_path / "r")
-        assert "give one of folder:PATH, simulated" in said
+        assert "give one or several of cloud, mast, lightkurve, folder:PATH, simulated" in said
 
     def test_an_empty_folder(self, command, tmp_path):
         (tmp_path / "empty").mkdir()
@@ -95,7 +95,7 @@ def test_a_sweep_before_its_ingest(tmp_path):
 
 
 def test_a_sweep_without_its_bundle_or_cluster(folder, tmp_path):
-    start_ingest(Root(str(tmp_path / "r")), FolderArchive(str(folder)), PRODUCT, SETTINGS)
+    start_ingest(Root(str(tmp_path / "r")), [FolderArchive(str(folder))], PRODUCT, SETTINGS)
     assert "there is no bundle 'moon'" in refused("sweep", "--sector", 1, "--root", tmp_path / "r", "--bundle", "moon")
     said = refused("sweep", "--sector", 1, "--root", tmp_path / "r", "--cluster", "moon", code=2)
     assert "give one of local, scheduler" in said

@@ -17,7 +17,7 @@ from larun import ledger
 from larun.archive.folder import FolderArchive
 from larun.cli import app
 from larun.objects import PARTIAL_SUFFIX, Root
-from larun.survey.ingest import ShardWork, ingest_shard, start_ingest
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -92,7 +92,7 @@ def test_nothing_can_be_stored(config, folder):
 
 
 def test_another_plan_is_1_and_names_the_field(config, folder, tmp_path):
-    start_ingest(Root(str(tmp_path / "root")), FolderArchive(str(folder)), PRODUCT, SETTINGS)
+    start_ingest(Root(str(tmp_path / "root")), [FolderArchive(str(folder))], PRODUCT, SETTINGS)
     before = tree(tmp_path / "root")
     config.write_text(config.read_text().replace("min_good_cadences = 10", "min_good_cadences = 11"))
     result = run("ingest", "--archive", f"folder:{folder}", "--sector", 1, "--config", config)
@@ -130,9 +130,8 @@ def test_a_disk_that_fills_up(small_disk, folder, tmp_path, running_cluster):
     assert again.exit_code == 0, again.output
     archive, settings = FolderArchive(str(folder)), SETTINGS.model_copy(update={"shard_targets": 2})
     undisturbed = Root(str(tmp_path / "undisturbed"))
-    plan = start_ingest(undisturbed, archive, PRODUCT, settings)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(undisturbed, archive, plan, index, settings))
+    plan = start_ingest(undisturbed, [archive], PRODUCT, settings)
+    ingest_shards(IngestWork.of(undisturbed, [archive], plan, range(plan.n_shards), settings))
     assert tree(root) == tree(tmp_path / "undisturbed")
 
 

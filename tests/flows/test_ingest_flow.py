@@ -1,5 +1,6 @@
 """The ingest flow on two shards, end to end: Prefect server, Dask processes, store."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -8,7 +9,7 @@ import httpx
 import pytest
 from tiny_sector import tree, write_folder
 
-import flows.ingest
+import flows.sources
 from flows.ingest import ingest
 from larun import ledger
 from larun.archive.folder import FolderArchive
@@ -16,7 +17,7 @@ from larun.config import load
 from larun.errors import InputError, PlanMismatch
 from larun.objects import Root
 from larun.paths import Product
-from larun.survey.ingest import ShardWork, ingest_shard, start_ingest
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -51,9 +52,8 @@ def undisturbed(folder, root):
     """Store of the same products made in this process, without flow or cluster."""
     settings = load(root=str(root), ingest=RULES)
     archive, root = FolderArchive(str(folder)), Root(str(root))
-    plan = start_ingest(root, archive, PRODUCT, settings.ingest)
-    for index in range(plan.n_shards):
-        ingest_shard(ShardWork.of(root, archive, plan, index, settings.ingest))
+    plan = start_ingest(root, [archive], PRODUCT, settings.ingest)
+    ingest_shards(IngestWork.of(root, [archive], plan, range(plan.n_shards), settings.ingest))
 
 
 def task_runs(server):
@@ -78,6 +78,8 @@ def test_two_shards(prefect_server, folder, overrides, running_cluster, tmp_path
     shown = {artifact["key"]: artifact for artifact in artifacts}
     assert float(shown["ingest-progress"]["data"]) == 100.0
     assert '"stored", "targets": 6' in shown["ingest-status"]["data"]
+    assert result["archives"] == {"folder": {"targets": 6}}
+    assert json.loads(shown["ingest-archives"]["data"]) == [{"archive": "folder", "targets": 6}]
 
     again = ingest(sector=1, archive=f"folder:{folder}", overrides=overrides)
     assert again == result
@@ -85,7 +87,7 @@ def test_two_shards(prefect_server, folder, overrides, running_cluster, tmp_path
 
 
 def test_a_killed_worker_leaves_a_complete_store(prefect_server, folder, overrides, tmp_path, monkeypatch):
-    monkeypatch.setattr(flows.ingest, "open_archive", lambda spec, settings: DeadlyArchive(str(folder)))
+    monkeypatch.setattr(flows.sources, "open_archives", lambda *_: (DeadlyArchive(str(folder)),))
     result = ingest(sector=1, archive=f"folder:{folder}", overrides=overrides)
     assert (folder / "killed").exists()
     assert result["status"]["stored"] == len(TICS)
@@ -96,7 +98,7 @@ def test_a_killed_worker_leaves_a_complete_store(prefect_server, folder, overrid
 
 
 def test_another_plan_is_refused(prefect_server, folder, overrides):
-    start_ingest(Root(overrides["root"]), FolderArchive(str(folder)), PRODUCT, load(ingest=RULES).ingest)
+    start_ingest(Root(overrides["root"]), [FolderArchive(str(folder))], PRODUCT, load(ingest=RULES).ingest)
     other = overrides | {"ingest": RULES | {"min_good_cadences": 11}}
     with pytest.raises(PlanMismatch, match="min_good_cadences is 10 in the store and 11"):
         ingest(sector=1, archive=f"folder:{folder}", overrides=other)

@@ -108,8 +108,10 @@ def test_a_night_finds_nothing_left_to_do_and_starts_no_cluster(survey, tmp_path
         ended = CliRunner().invoke(app, [*command, "--json"])
         assert ended.exit_code == 0, ended.output
         night = json.loads(ended.stdout)
-        assert night["sweep"]["run"] == told["summary"]["run"]
-        assert night["ingest"]["status"]["stored"] == night["ingest"]["targets"] == STARS
+        assert night["catalogues"] == []
+        (done,) = night["sectors"]
+        assert done["sweep"]["run"] == told["summary"]["run"]
+        assert done["ingest"]["status"]["stored"] == done["ingest"]["targets"] == STARS
         nights.append(tree(Path(root.url)))
     assert nights[0] == nights[1]
-    assert published(root)["sectors"][night["sweep"]["product"]]["run"] == told["summary"]["run"]
+    assert published(root)["sectors"][done["sweep"]["product"]]["run"] == told["summary"]["run"]

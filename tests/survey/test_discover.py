@@ -16,7 +16,7 @@ from larun.paths import Product
 from larun.store.publish import publish
 from larun.store.sector import create_sector
 from larun.survey.deferral import clear_deferral, deferrals, note_deferral
-from larun.survey.discover import is_ingested, offered_sectors, sectors_to_do, unfinished_repairs
+from larun.survey.discover import is_ingested, offered_sectors, sectors_to_do
 from larun.survey.sweep import records_digest
 
 SETTINGS = load()
@@ -60,7 +60,7 @@ def sector_in_store(root, of, records=2):
 def write_record(root, plan, shard, flux_hash):
     outcomes = tuple(TargetOutcome(t.star.target_id, "stored") for t in plan.shard(shard))
     root.write_json(
-        plan.product.record(shard), ShardRecord(plan.digest, shard, "cloud", outcomes, {"flux": flux_hash}).as_json()
+        plan.product.record(shard), ShardRecord(plan.digest, shard, outcomes, {"flux": flux_hash}).as_json()
     )
 
 
@@ -147,7 +147,6 @@ def test_a_repair_that_broke_off_is_unfinished_work(root):
     plan = sector_in_store(root, product(9))
     swept(root, plan)
     root.write_json(plan.product.repair(1), {})
-    assert unfinished_repairs(root, product(9)) == [1]
     assert not is_ingested(root, product(9))
     assert sectors_to_do(root, [Sectors((9,))], SETTINGS).to_ingest == (product(9),)
 

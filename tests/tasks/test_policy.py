@@ -17,7 +17,7 @@ from larun.errors import (
     RunFailed,
     StoreError,
 )
-from tasks.ingest import ingest_shard_task
+from tasks.ingest import ingest_shards_task
 from tasks.policy import worth_retrying
 from tasks.sweep import sweep_shards_task
 
@@ -39,18 +39,18 @@ from tasks.sweep import sweep_shards_task
     ],
 )
 def test_what_is_tried_again(failure, again):
-    assert worth_retrying(ingest_shard_task, None, Failed(data=failure)) is again
+    assert worth_retrying(ingest_shards_task, None, Failed(data=failure)) is again
 
 
 def test_a_full_disk_is_for_a_person_to_mend():
     failure = StoreError("cannot write")
     failure.__cause__ = OSError(errno.ENOSPC, "No space left on device")
-    assert worth_retrying(ingest_shard_task, None, Failed(data=failure)) is False
+    assert worth_retrying(ingest_shards_task, None, Failed(data=failure)) is False
     failure.__cause__ = OSError(errno.EIO, "Input/output error")
-    assert worth_retrying(ingest_shard_task, None, Failed(data=failure)) is True
+    assert worth_retrying(ingest_shards_task, None, Failed(data=failure)) is True
 
 
-@pytest.mark.parametrize("shard_task", [ingest_shard_task, sweep_shards_task])
+@pytest.mark.parametrize("shard_task", [ingest_shards_task, sweep_shards_task])
 def test_tasks_keep_nothing(shard_task):
     assert shard_task.persist_result is False
     assert shard_task.cache_policy is NO_CACHE or shard_task.cache_policy == NO_CACHE
