@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from larun.catalogue.files import columns_of_csv, columns_of_table
 from larun.catalogue.normalise import Raw, normalise
@@ -58,9 +59,16 @@ class CatalogueServices:
         Timeouts, and the address of MAST.
     catalogues : CatalogueSettings
         Addresses of the others, and the radius of matches by position.
+    mast_permit : callable
+        Gives a context within which one request to MAST may be made.
     """
 
-    def __init__(self, archives: ArchiveSettings, catalogues: CatalogueSettings):
+    def __init__(
+        self,
+        archives: ArchiveSettings,
+        catalogues: CatalogueSettings,
+        mast_permit: Callable[[], AbstractContextManager] = contextlib.nullcontext,
+    ):
         self._addresses = {
             "exoplanet_archive": catalogues.exoplanet_archive_url,
             "vizier": catalogues.vizier_url,
@@ -68,6 +76,7 @@ class CatalogueServices:
             "mast": archives.mast_url,
         }
         self._radius_deg = catalogues.radius_arcsec / 3600.0
+        self._mast_permit = mast_permit
         self._mast_timeout_s = _MAST_TIMEOUTS * archives.read_timeout_s
         self._session = CatalogueSession(archives)
 
@@ -99,6 +108,7 @@ class CatalogueServices:
             It answered something else than the catalogue: an error, a web page, a broken or cut table.
         """
         address = self._addresses[catalogue.service].rstrip("/")
+        shown = _without_password(address)
         ask = {"exofop": self._file, "mast": self._tic}.get(catalogue.service, self._tap)
         raw: dict[str, list[Any]] = {}
         with _said_plainly(address):
@@ -106,8 +116,8 @@ class CatalogueServices:
                 for name, values in ask(catalogue, address, batch).items():
                     raw.setdefault(name, []).extend(values)
         if not raw and stars is not None:
-            return Reply({column.name: [] for column in catalogue.columns}, self.query(catalogue), address)
-        return Reply(normalise(catalogue, raw), self.query(catalogue), address)
+            return Reply({column.name: [] for column in catalogue.columns}, self.query(catalogue), shown)
+        return Reply(normalise(catalogue, raw), self.query(catalogue), shown)
 
     def _tap(self, catalogue: Catalogue, address: str, stars: StarList | None) -> Raw:
         import pyvo
@@ -137,7 +147,16 @@ class CatalogueServices:
         portal.MAST_REQUEST_URL = f"{address}/api/v0/invoke"
         portal.COLUMNS_CONFIG_URL = f"{address}/portal/Mashup/Mashup.asmx/columnsconfig"
         portal.TIMEOUT = self._mast_timeout_s
-        return columns_of_table(client.query_criteria(catalog="Tic", ID=list(stars.tic)))
+        with self._mast_permit():
+            try:
+                return columns_of_table(client.query_criteria(catalog="Tic", ID=list(stars.tic)))
+            finally:
+                self._session.disconnect()
+
+
+def _without_password(address: str) -> str:
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _batches(stars: StarList, catalogue: Catalogue) -> Iterator[StarList]:

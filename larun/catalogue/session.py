@@ -69,6 +69,11 @@ class CatalogueSession(requests.Session):
             time.sleep(wait)
             attempt += 1
 
+    def disconnect(self) -> None:
+        """Close the connections that are kept for the next request; it opens them again."""
+        for adapter in self.adapters.values():
+            adapter.close()
+
     def _wait(self, attempt: int, retry_after: str = "") -> float:
         """Seconds before the next attempt: what the service asks for, else full jitter; never longer than set."""
         asked = float(retry_after) if retry_after.strip().isdecimal() else 0.0

@@ -6,11 +6,13 @@ old snapshot, or its match is deferred and the record of the sweep's matches say
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,13 @@ import pyarrow as pa
 
 import larun
 from larun import paths
+from larun.archive.allowance import Verdict
+from larun.archive.lines import open_line
 from larun.catalogue.fetch import CatalogueServices, StarList
 from larun.catalogue.match import Places, compare_periods, epoch_phase, find_pairs
 from larun.catalogue.sources import CATALOGUES, Catalogue, choose
-from larun.config import CatalogueSettings, Settings
-from larun.errors import CatalogueError, CatalogueUnreachable, NotInStore
+from larun.config import ArchiveSettings, CatalogueSettings, Settings
+from larun.errors import ArchiveError, CatalogueError, CatalogueUnreachable, NotInStore
 from larun.objects import Root
 from larun.paths import Product
 from larun.schema import MATCH_COLUMNS, Status
@@ -60,6 +64,8 @@ def update_catalogues(
     names : sequence of str, optional
         Catalogues that are fetched whatever their age; by default those of the settings that are old. A catalogue
         that is asked about the stars of a sector is old when these stars change.
+    budget : str
+        Address of the run's request budget, for the requests to MAST; empty for one of this process.
     product : Product, optional
         Sector whose stars such catalogues are asked about; by default all sectors that the store holds.
 
@@ -80,12 +86,33 @@ def update_catalogues(
     observed = [p for p in ([product] if product else products(root)) if not p.simulated]
     silent: dict[str, str] = {}
     results = []
-    with CatalogueServices(settings.archives, settings.catalogues) as services:
+    permit = partial(_mast_permit, settings.archives, budget)
+    with CatalogueServices(settings.archives, settings.catalogues, permit) as services:
         for catalogue in chosen:
             for sector in _sectors(catalogue, observed):
                 work = _Update(root, services, catalogue, sector, settings.catalogues.max_age_days)
                 results.append(work.run(forced=names is not None, silent=silent))
     return results
+
+
+@contextlib.contextmanager
+def _mast_permit(settings: ArchiveSettings, budget: str) -> Iterator[None]:
+    """Leave for one request to MAST, from the budget of all that ask it."""
+    while True:
+        line = open_line("mast", settings, budget)
+        try:
+            line.wait()
+            if line.ask() is Verdict.YIELD:
+                continue
+            try:
+                yield
+            except OSError as error:
+                line.failed(type(error).__name__, None)
+                raise
+            line.succeeded()
+            return
+        finally:
+            line.close()
 
 
 def _sectors(catalogue: Catalogue, observed: list[Product]) -> list[Product | None]:
@@ -121,8 +148,8 @@ class _Update:
             if service in silent:
                 raise CatalogueUnreachable(silent[service])
             points = self._fetch(points, stars, stars_sha, now)
-        except CatalogueError as error:
-            if isinstance(error, CatalogueUnreachable):
+        except (CatalogueError, ArchiveError) as error:
+            if isinstance(error, CatalogueUnreachable | ArchiveError):
                 silent[service] = str(error)
             log.warning("%s: %s", self.name, error)
             points = snapshots.note_failure(self.root, self.name, str(error), now)
@@ -318,7 +345,8 @@ def known_objects(root: Root, product: Product, run: str) -> Known:
     matches: dict[str, list[dict[str, Any]]] = {}
     for row in read_table(root, paths.run_folder("matches", product, run)).to_pylist():
         matches.setdefault(row["target"], []).append(row)
-    return Known(matches, tuple(_not_matched(name, said) for name, said in record["deferred"].items()))
+    deferred = record["deferred"]
+    return Known(matches, tuple(_not_matched(name, deferred[name]) for name in CATALOGUES if name in deferred))
 
 
 def _not_matched(name: str, said: dict[str, Any]) -> str:

@@ -88,10 +88,11 @@ def tap_routes(tables: Tables | None = None) -> list[Route]:
     held = sample() if tables is None else tables
 
     async def sync(request: Request) -> Response:
-        form = await request.form() if request.method == "POST" else request.query_params
-        uploads = dict(part.split(",", 1) for part in str(form.get("UPLOAD", "")).split(";") if part)
-        parts = {name: await form[place.removeprefix("param:")].read() for name, place in uploads.items()}
-        query = str(form.get("QUERY", ""))
+        async with request.form() as posted:
+            form = posted or request.query_params
+            uploads = dict(part.split(",", 1) for part in str(form.get("UPLOAD", "")).split(";") if part)
+            parts = {name: await form[place.removeprefix("param:")].read() for name, place in uploads.items()}
+            query = str(form.get("QUERY", ""))
         try:
             table, columns, rows = run_query(query, held.tables, {n: read_votable(b) for n, b in parts.items()})
         except BadQuery as error:
