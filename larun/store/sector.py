@@ -46,6 +46,9 @@ _NODE = "zarr.json"
 _WRITERS = 4
 """Objects of a shard that are written at once: the wait for the disk or for S3 costs more than the work."""
 
+_WRITERS_BYTES = 64 << 20
+"""Most bytes of such objects; each is in memory three times while it is checked."""
+
 
 def create_sector(root: Root, plan: Plan) -> None:
     """Create the empty sector of a plan, with its cadences; nothing happens if it is there.
@@ -168,7 +171,9 @@ class ShardWriter:
         for name, parts in self._parts.items():
             self._chunks[name] = [self._encode(name, np.concatenate(parts))]
         names = [array.name for array in SHARD_ARRAYS if array.name != "status"]
-        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="store") as pool:
+        largest = max(sum(len(chunk or b"") for chunk in chunks) for chunks in self._chunks.values())
+        writers = max(1, min(_WRITERS, _WRITERS_BYTES // max(1, largest)))
+        with ThreadPoolExecutor(writers, thread_name_prefix="store") as pool:
             hashes = dict(zip(names, pool.map(self._write, names), strict=True))
         # The status comes last: until then a reader sees that these targets are pending.
         return hashes | {"status": self._write("status")}
@@ -190,7 +195,8 @@ class ShardWriter:
             return object_hash(None)
         self._root.write(path, data)
         back = _read_back(self._root, path, data)
-        if [chunk and bytes(chunk) for chunk in encoding.split(back)[: len(chunks)]] != chunks:
+        found = encoding.split(back)[: len(chunks)]
+        if any((there and bytes(there)) != chunk for there, chunk in zip(found, chunks, strict=True)):
             raise StoreError(f"{self._root.url_of(path)} does not hold the chunks that it was made of")
         return object_hash(back)
 
