@@ -64,7 +64,7 @@ class Archive:
     latency_s : float
         Wait before each answer.
     started : float
-        Time of the first start, seconds since 1970; outages count from it.
+        Time from which outages count, seconds since 1970; 0 for the start that is to come.
     first_request : int
         Number of the first request of this life of the server.
     catalogues : ASGI application, optional
@@ -89,7 +89,7 @@ class Archive:
         self.connections: Connections = connections
         self.recorded: dict[str, Path] = recorded or {}
         self.latency_s = latency_s
-        self.started = started or time.time()
+        self.started = started
         self.course = Course(faults)
         self.catalogues = catalogues
         self._numbers = itertools.count(first_request)

@@ -176,10 +176,11 @@ def duplicate_rows(data: bytes, count: int = 5) -> bytes:
 
 
 def relabelled(data: bytes, target_id: int) -> bytes:
-    """The file under another TIC number, in every header, its sums right."""
+    """The file under another catalogue number, in every header, its sums right."""
     for unit in reversed(units(data)):
         header = bytearray(data[unit.start : unit.data])
-        for key, value in (("OBJECT", f"TIC {target_id}"), ("TICID", target_id)):
+        catalogue = unit.text("OBJECT").partition(" ")[0]
+        for key, value in (("OBJECT", f"{catalogue} {target_id}"), ("TICID", target_id), ("KEPLERID", target_id)):
             if key in unit.cards:
                 place = unit.cards[key][0] - unit.start
                 header[place : place + CARD] = card(key, value)

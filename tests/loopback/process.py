@@ -18,6 +18,9 @@ from tests.loopback.connections import Connection, Connections
 from tests.loopback.port import bound
 from tests.loopback.tap import tap_routes
 
+_ACCEPTING_S = 0.02
+"""Time for connections that are being accepted; one whose door closes meanwhile would hang for ever."""
+
 
 class Server(uvicorn.Server):
     """A server that says when it serves, dies with its parent, and can close its door for a while.
@@ -39,6 +42,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets=None):
         """Begin to serve, and say so."""
         await super().startup(sockets)
+        self.archive.started = self.archive.started or time.time()
         self.archive.log.write("up")
         asyncio.get_running_loop().add_reader(0, self._read_parent)
         self._doors = [
@@ -59,6 +63,10 @@ class Server(uvicorn.Server):
     async def _close_for(self, outage) -> None:
         loop, started = asyncio.get_running_loop(), self.archive.started
         await asyncio.sleep(max(started + outage.start_s - time.time(), 0))
+        for server in self.servers:
+            for sock in server.sockets:
+                loop.remove_reader(sock.fileno())
+        await asyncio.sleep(_ACCEPTING_S)
         for server in self.servers:
             server.close()
         self.archive.connections.reset_all()
@@ -95,7 +103,7 @@ def main(specification: str) -> None:
         connections,
         recorded=spec["recorded"],
         latency_s=spec["latency_s"],
-        started=spec["started"],
+        started=next((event["time"] for event in before if event["event"] == "up"), 0.0),
         first_request=sum(event["event"] == "begin" for event in before),
         catalogues=Starlette(routes=tap_routes(spec["tables"])),
     )

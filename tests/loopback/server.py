@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +64,6 @@ class Loopback:
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = tempfile.TemporaryDirectory(prefix="loopback-")
         self._process: subprocess.Popen | None = None
-        self._started = 0.0
 
     @property
     def log_file(self) -> Path:
@@ -94,7 +92,6 @@ class Loopback:
         RuntimeError
             The server does not come up.
         """
-        self._started = self._started or time.time()
         specification = Path(self._folder.name) / "specification.pickle"
         spec = {
             "library": self.library,
@@ -104,7 +101,6 @@ class Loopback:
             "tables": self.tables,
             "port": self.port,
             "log": self.log_file,
-            "started": self._started,
         }
         specification.write_bytes(pickle.dumps(spec))
         self._process = subprocess.Popen(

@@ -31,7 +31,7 @@ def tiny_product(tic: int, sector: int) -> Held:
     """One star of the tiny sector."""
     from tests import tiny_sector
 
-    data = tiny_sector.product_bytes(tic, **({} if sector == 1 else {"SECTOR": sector}))
+    data = tiny_sector._plain_product(tic) if sector == 1 else tiny_sector.product_bytes(tic, SECTOR=sector)
     start = tiny_sector.spacecraft_time()[0] + 56999.5
     return Held(
         name=name_of("spoc", tic, sector, 120.0), mission="tess", author="spoc", target_id=tic, sector=sector,
