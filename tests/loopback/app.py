@@ -282,7 +282,7 @@ def face_of(method: str, path: str) -> str:
         "/tess/bulk_downloads": "index",
         "/Santa-war/query": "resolver",
         "/api/v0.1/path_lookup": "path-lookup",
-        "/private/": "private",
+        "/private": "private",
     }
     return next((face for prefix, face in prefixes.items() if path.startswith(prefix)), "catalogue")
 

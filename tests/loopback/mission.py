@@ -28,9 +28,10 @@ def mission_pool(sector: int, distinct: int, folder: str | Path, days: float) ->
 
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(_SIMULATION.glob("*.py")))).hexdigest()
     place = Path(folder or Path(tempfile.gettempdir()) / "larun-loopback-pool")
-    place = place / f"s{sector:04d}-{days:g}d-{code[:12]}"
+    stars = max(distinct, 64)
+    place = place / f"s{sector:04d}-{days:g}d-{stars}-{code[:12]}"
     place.mkdir(parents=True, exist_ok=True)
-    simulated = SimulatedSector(SimulateSettings(stars=max(distinct, 64), days=days), sector)
+    simulated = SimulatedSector(SimulateSettings(stars=stars, days=days), sector)
     files = tuple(place / f"{row:04d}.fits" for row in range(distinct))
     for path, star in zip(files, simulated.stars, strict=False):
         if not path.exists():
