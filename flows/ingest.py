@@ -23,6 +23,7 @@ from larun.plan import Plan
 from larun.schema import Status
 from larun.store import lease
 from larun.survey.deferral import clear_deferral, note_deferral
+from larun.survey.discover import holds_named_stars
 from larun.survey.ingest import IngestWork, start_ingest
 from larun.survey.offered import offered_product
 from larun.survey.repair import repairable
@@ -173,7 +174,7 @@ def ingest_product(
     with lease.hold(root, "ingest", minutes) if sources.on_network else contextlib.nullcontext():
         try:
             plan = start_ingest(root, sources.archives, product, settings.ingest)
-            _require_same_stars(root, plan, stars)
+            _require_same_targets(root, plan, stars)
             if repair:
                 _repair(settings, root, sources, plan)
             else:
@@ -191,6 +192,8 @@ def ingest_product(
         "plan_digest": plan.digest,
     }
     _show(result)
+    if repair:
+        return result
     if not counts.complete:
         raise RunFailed(f"{counts.shards - counts.recorded_shards} of {counts.shards} shards of {product} are missing")
     if not counts.by_status[Status.STORED]:
@@ -241,13 +244,21 @@ def _repair(settings: Settings, root: Root, sources: Sources, plan: Plan) -> Non
     )
 
 
-def _require_same_stars(root: Root, plan: Plan, stars: tuple[WantedStar, ...]) -> None:
-    """Refuse stars that are not the ones of the sector in the store."""
+def _require_same_targets(root: Root, plan: Plan, stars: tuple[WantedStar, ...]) -> None:
+    """Refuse stars that are not those of the sector in the store, and a sector of which it holds only named stars.
+
+    A sector in the store keeps its targets, so that nothing would be missing of it and nothing done.
+    """
     planned = {target.star.target_id for target in plan.targets}
     if stars and planned != {star.number for star in stars}:
         raise InputError(
             f"{root.url} holds {plan.product} with {len(planned)} targets, which are not the {len(stars)} stars named; "
             "a sector in the store keeps its targets: give another root for these stars"
+        )
+    if not stars and holds_named_stars(root, plan.product):
+        raise InputError(
+            f"{root.url} holds {plan.product} with {len(planned)} stars that were named one by one; a sector in the "
+            "store keeps its targets: give another root for the whole sector"
         )
 
 

@@ -12,7 +12,7 @@ from larun.archive.holdings import HeldFile, at_name, of_sector, of_stars
 from larun.archive.names import mast_uri
 from larun.archive.portal import Portal
 from larun.archive.protocol import Fetched
-from larun.archive.stars import WantedStar, together
+from larun.archive.stars import NAMED_STARS, WantedStar, together
 from larun.config import ArchiveSettings
 from larun.errors import ArchiveOutage, InputError, ProductAbsent, ProductUnreachable
 from larun.lightcurve import Star
@@ -295,7 +295,7 @@ class LightkurveArchive:
         text = "\n".join(f"{t.product} {t.star.ra} {t.star.dec}" for _, t in sorted(targets.items()))
         return TargetList(
             tuple(target for _, target in sorted(targets.items())),
-            self._portal.search_url,
+            self._portal.search_url + (NAMED_STARS if self.stars else ""),
             hashlib.sha256(text.encode()).hexdigest(),
         )
 

@@ -15,6 +15,9 @@ ALLOWED = (
     "or a name such as `Kepler-10`; lines that begin with # are comments"
 )
 
+NAMED_STARS = " (named stars)"
+"""Ending of the source of a target list that is of the stars a person named, not of a sector."""
+
 MAX_NUMBER = 10**16 - 1
 """The missions' file names have room for 16 digits."""
 

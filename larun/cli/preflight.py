@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,11 +16,16 @@ def check_ingest(
     author: str | None,
     cadence_s: int | None,
     repair: bool = False,
-) -> None:
+) -> str:
     """Look for the archives, their product of the sector, the cluster file and a root that can be written.
 
     Of an archive on the network only the list of its sectors is asked for, and not even that where the store holds
-    the sector's plan. An archive that does not answer now is left to the run, which has more patience.
+    the sector's plan. Archives that do not answer now are left to the run, which has more patience.
+
+    Returns
+    -------
+    str
+        Why the archives do not answer now; empty where they do, or were not asked.
 
     Raises
     ------
@@ -40,16 +44,21 @@ def check_ingest(
     held = open_archives(archive, _impatient(settings))
     if repair:
         find_product(root, sector, mission, author)
-        return
+        return ""
+    silent = ""
     product = offered_product(held, settings, mission, sector, author, cadence_s)
     if all(one.name in LOCAL for one in held):
         list_targets(held, product)
     elif not root.exists(product.plan_json):
-        with contextlib.suppress(ArchiveOutage):
+        try:
             require_offered(held, product)
-        for one in held:
-            one.close()
+        except ArchiveOutage as error:
+            silent = str(error)
+        finally:
+            for one in held:
+                one.close()
     _check_root(settings)
+    return silent
 
 
 def check_stars(settings: Settings, targets: list[str], targets_file: str | None, mission: str | None) -> None:

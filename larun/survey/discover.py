@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from larun import ledger, paths
 from larun.archive.protocol import Archive, Discoverer
+from larun.archive.stars import NAMED_STARS
 from larun.catalogue.sources import choose
 from larun.config import Settings
 from larun.errors import ArchiveError, ArchiveOutage, InputError, NotInStore
@@ -66,6 +67,9 @@ def sectors_to_do(root: Root, archives: Sequence[Archive], settings: Settings) -
         for product in products(root, MISSION)
         if (product.author, product.cadence_s) == kind and product.sector >= settings.nightly.first_sector
     }
+    named = {sector for sector, product in held.items() if holds_named_stars(root, product)}
+    for sector in sorted(named):
+        log.warning("%s holds only named stars of %s; the whole sector needs another root", root.url, held.pop(sector))
     unfinished = {sector for sector, product in held.items() if not is_ingested(root, product)}
     unreachable = ""
     try:
@@ -77,7 +81,7 @@ def sectors_to_do(root: Root, archives: Sequence[Archive], settings: Settings) -
             log.warning("%s is ingested in part, and no archive offers it any more", held[sector])
     lacking = [
         sector
-        for sector in offered
+        for sector in set(offered).difference(named)
         if sector >= settings.nightly.first_sector and (sector not in held or sector in unfinished)
     ]
     return Agenda(
@@ -126,7 +130,7 @@ def offered_sectors(archives: Sequence[Archive], mission: str, author: str, cade
 
 
 def require_offered(archives: Sequence[Archive], product: Product) -> None:
-    """Refuse a sector that no archive holds; nothing happens where none of them can say what it holds.
+    """Refuse a sector that no archive holds; nothing happens where one of them cannot say what it holds.
 
     Raises
     ------
@@ -135,33 +139,32 @@ def require_offered(archives: Sequence[Archive], product: Product) -> None:
     ArchiveError
         As in `offered_sectors`.
     """
-    if not any(isinstance(archive, Discoverer) for archive in listing_archives(archives)):
+    if not all(isinstance(archive, Discoverer) for archive in listing_archives(archives)):
         return
     offered = offered_sectors(archives, product.mission, product.author, product.cadence_s)
     if product.sector not in offered:
-        raise InputError(
-            f"the archives ({', '.join(archive.name for archive in archives)}) hold no {product}; of this pipeline and "
-            f"cadence they hold sectors {in_ranges(offered) or 'of no number'}"
-        )
+        from larun.archive.mast import in_words
+
+        names = ", ".join(archive.name for archive in archives)
+        raise InputError(f"the archives ({names}) hold no {product}; {in_words(offered)}")
 
 
-def in_ranges(numbers: Sequence[int]) -> str:
-    """Increasing numbers as people write them: ``1-3, 5``."""
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
+def holds_named_stars(root: Root, product: Product) -> bool:
+    """Whether the store's plan of a sector is of stars that a person named, and not of the whole sector."""
+    try:
+        origin = root.read_json(product.plan_json).get("target_list", {})
+    except NotInStore:
+        return False
+    return origin.get("source", "").endswith(NAMED_STARS)
 
 
 def is_ingested(root: Root, product: Product) -> bool:
     """Whether every shard of a sector has its record, and no repair of one broke off."""
     try:
-        shards = load_plan(root, product).n_shards
+        fields = root.read_json(product.plan_json)["fields"]
     except NotInStore:
         return False
+    shards = -(-fields["n_targets"] // fields["shard_targets"])
     return len(ledger.recorded(root, product)) == shards and not ledger.unfinished_repairs(root, product)
 
 

@@ -8,15 +8,17 @@ import pytest
 from tiny_sector import plan_of
 
 from larun import ledger, paths
+from larun.archive.stars import NAMED_STARS
 from larun.config import load
 from larun.errors import ArchiveOutage, ArchiveRefused, InputError
 from larun.ledger import ShardRecord, TargetOutcome
 from larun.objects import Root
 from larun.paths import Product
+from larun.plan import ListOrigin
 from larun.store.publish import publish
 from larun.store.sector import create_sector
 from larun.survey.deferral import clear_deferral, deferrals, note_deferral
-from larun.survey.discover import is_ingested, offered_sectors, sectors_to_do
+from larun.survey.discover import holds_named_stars, is_ingested, offered_sectors, require_offered, sectors_to_do
 from larun.survey.sweep import records_digest
 
 SETTINGS = load()
@@ -151,6 +153,19 @@ def test_a_repair_that_broke_off_is_unfinished_work(root):
     assert sectors_to_do(root, [Sectors((9,))], SETTINGS).to_ingest == (product(9),)
 
 
+def test_a_sector_of_named_stars_is_left_to_its_owner(root, caplog):
+    plan = replace(
+        plan_of(6),
+        product=product(3),
+        target_list=ListOrigin("lightkurve", "https://mast.example/invoke" + NAMED_STARS),
+    )
+    plan.save(root)
+    create_sector(root, plan)
+    assert holds_named_stars(root, product(3))
+    assert sectors_to_do(root, [Sectors((2, 3))], SETTINGS).tonight(9) == (product(2),)
+    assert "holds only named stars of tess/s0003/spoc-120s" in caplog.text
+
+
 def test_what_no_archive_offers_any_more_is_not_tried(root, caplog):
     sector_in_store(root, product(3), records=1)
     assert sectors_to_do(root, [Sectors((4,))], SETTINGS).to_ingest == (product(4),)
@@ -201,3 +216,12 @@ def test_notes_of_deferred_work(root):
     clear_deferral(root, "tess/s0001/spoc-120s")
     clear_deferral(root, "tess/s0001/spoc-120s")
     assert [note.work for note in deferrals(root)] == ["nightly"]
+
+
+def test_a_sector_that_nobody_holds_is_refused_with_those_there_are():
+    archives = [Sectors((1, 2, 3, 7)), Sectors((5,), name="mast")]
+    require_offered(archives, product(5))
+    with pytest.raises(InputError, match=r"\(cloud, mast\) hold no tess/s0999/spoc-120s; there are sectors 1-3, 5, 7$"):
+        require_offered(archives, product(999))
+    with pytest.raises(ArchiveOutage):
+        require_offered([Sectors(fault=ArchiveOutage("maintenance"))], product(999))
