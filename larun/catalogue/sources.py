@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from larun.errors import InputError
@@ -223,7 +224,7 @@ CATALOGUES: dict[str, Catalogue] = {c.name: c for c in (_PLANETS, _TOI, _CTOI, _
 """All catalogues by name, in the order in which they are asked and shown."""
 
 
-def choose(names: tuple[str, ...] | list[str]) -> list[Catalogue]:
+def choose(names: Sequence[str]) -> list[Catalogue]:
     """Catalogues of the given names, in the order of `CATALOGUES`.
 
     Raises

@@ -58,7 +58,8 @@ def update(
     What cannot be had keeps its old snapshot; the exit code is then 1.
     """
     from larun.errors import CatalogueError
-    from larun.survey.known import STALE, UNREACHABLE, match_published, update_catalogues
+    from larun.survey.known import match_published, update_catalogues
+    from larun.survey.refresh import STALE, UNREACHABLE
 
     settings = given(context, config, root, verbose).settings()
     store = survey_root(settings)
@@ -67,8 +68,7 @@ def update(
     if json:
         print_json({"catalogues": rows, "matched": matched})
     else:
-        shown = ("name", "state", "rows", "date", "sha256", "reason")
-        print_table("catalogues", shown, ([_shown(row, name) for name in shown] for row in rows))
+        print_table("catalogues", _LISTED, map(_cells, rows))
         for record in matched:
             typer.echo(f"{record['product']}: {record['n_matches']} known objects at {record['n_targets']} stars")
     failed = [row for row in rows if row["state"] in {STALE, UNREACHABLE}]

@@ -6,11 +6,7 @@ old snapshot, or its match is deferred and the record of the sweep's matches say
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,28 +16,18 @@ import pyarrow as pa
 
 import larun
 from larun import paths
-from larun.archive.allowance import Verdict
-from larun.archive.lines import open_line
-from larun.catalogue.fetch import CatalogueServices, StarList
+from larun.catalogue.fetch import CatalogueServices
 from larun.catalogue.match import Places, compare_periods, epoch_phase, find_pairs
 from larun.catalogue.sources import CATALOGUES, Catalogue, choose
-from larun.config import ArchiveSettings, CatalogueSettings, Settings
-from larun.errors import ArchiveError, CatalogueError, CatalogueUnreachable, NotInStore
+from larun.config import CatalogueSettings, Settings
+from larun.errors import CatalogueError, NotInStore
 from larun.objects import Root
 from larun.paths import Product
-from larun.schema import MATCH_COLUMNS, Status
+from larun.schema import MATCH_COLUMNS
 from larun.store.publish import published
-from larun.store.reading import open_sector, products
 from larun.store.tables import read_table, write_table
 from larun.survey import snapshots
-
-log = logging.getLogger(__name__)
-
-FRESH, UPDATED, STALE, UNREACHABLE = "fresh", "updated", "stale", "unreachable"
-"""States of a catalogue: not old enough to ask again; fetched; not to be had, the old snapshot stays; never had."""
-
-_SHRUNK = 0.5
-"""A reply with a smaller share of the rows of the snapshot before is refused."""
+from larun.survey.refresh import Refresh, SectorStars, mast_permit, stars_of
 
 _NEVER_ASKED = "was never asked for; run `larun catalogues update`"
 
@@ -67,13 +53,13 @@ def update_catalogues(
     budget : str
         Address of the run's request budget, for the requests to MAST; empty for one of this process.
     product : Product, optional
-        Sector whose stars such catalogues are asked about; by default all sectors that the store holds.
+        Sector whose stars such catalogues are asked about; by default all whose sweep is published.
 
     Returns
     -------
     list of dict
-        Per snapshot ``name``, ``catalogue``, ``state`` (see `FRESH` and those beside it), ``reason``, ``rows``,
-        ``date``, ``sha256``; the last three are None where there is no snapshot.
+        Per snapshot ``name``, ``catalogue``, ``state`` (see `larun.survey.refresh.FRESH` and those beside it),
+        ``reason``, ``rows``, ``date``, ``sha256``, ``age_d``; the last four are None where there is no snapshot.
 
     Raises
     ------
@@ -82,116 +68,30 @@ def update_catalogues(
     StoreError
         The root cannot be read or written.
     """
-    chosen = choose(settings.catalogues.use if names is None else list(names))
-    observed = [p for p in ([product] if product else products(root)) if not p.simulated]
+    chosen = choose(settings.catalogues.use if names is None else names)
+    observed = [p for p in ([product] if product else published_products(root)) if not p.simulated]
+    sectors = [stars_of(root, p) for p in observed] if any(c.stars_per_request for c in chosen) else []
     silent: dict[str, str] = {}
     results = []
-    permit = partial(_mast_permit, settings.archives, budget)
+    permit = partial(mast_permit, settings.archives, budget)
     with CatalogueServices(settings.archives, settings.catalogues, permit) as services:
         for catalogue in chosen:
-            for sector in _sectors(catalogue, observed):
-                work = _Update(root, services, catalogue, sector, settings.catalogues.max_age_days)
+            for sector in _asked_about(catalogue, sectors):
+                work = Refresh(root, services, catalogue, sector, settings.catalogues.max_age_days)
                 results.append(work.run(forced=names is not None, silent=silent))
     return results
 
 
-@contextlib.contextmanager
-def _mast_permit(settings: ArchiveSettings, budget: str) -> Iterator[None]:
-    """Leave for one request to MAST, from the budget of all that ask it."""
-    while True:
-        line = open_line("mast", settings, budget)
-        try:
-            line.wait()
-            if line.ask() is Verdict.YIELD:
-                continue
-            try:
-                yield
-            except OSError as error:
-                line.failed(type(error).__name__, None)
-                raise
-            line.succeeded()
-            return
-        finally:
-            line.close()
-
-
-def _sectors(catalogue: Catalogue, observed: list[Product]) -> list[Product | None]:
+def _asked_about(catalogue: Catalogue, sectors: list[SectorStars]) -> Sequence[SectorStars | None]:
     """Sectors that a catalogue has a snapshot of each; `[None]` for one that is taken whole."""
     if not catalogue.stars_per_request:
         return [None]
-    return [p for p in observed if p.catalogue == "TIC" or catalogue.service != "mast"]
+    return [s for s in sectors if s.product.catalogue == "TIC" or catalogue.service != "mast"]
 
 
-@dataclass(frozen=True)
-class _Update:
-    """One snapshot that may have to be fetched."""
-
-    root: Root
-    services: CatalogueServices
-    catalogue: Catalogue
-    product: Product | None
-    max_age_days: float
-
-    @property
-    def name(self) -> str:
-        return self.catalogue.snapshot_name(self.product)
-
-    def run(self, forced: bool, silent: dict[str, str]) -> dict[str, Any]:
-        """Fetch what is old; `silent` are services that gave no answer, which are not asked again."""
-        points = snapshots.pointer(self.root, self.name)
-        stars, stars_sha = _stars(self.root, self.product)
-        now = snapshots.current_time()
-        if not forced and self._is_fresh(points, stars_sha, now):
-            return _state(self.name, self.catalogue, FRESH, "", points)
-        service = self.catalogue.service
-        try:
-            if service in silent:
-                raise CatalogueUnreachable(silent[service])
-            points = self._fetch(points, stars, stars_sha, now)
-        except (CatalogueError, ArchiveError) as error:
-            if isinstance(error, CatalogueUnreachable | ArchiveError):
-                silent[service] = str(error)
-            log.warning("%s: %s", self.name, error)
-            points = snapshots.note_failure(self.root, self.name, str(error), now)
-            return _state(self.name, self.catalogue, STALE if "sha256" in points else UNREACHABLE, str(error), points)
-        return _state(self.name, self.catalogue, UPDATED, "", points)
-
-    def _is_fresh(self, points: snapshots.Pointer, stars_sha: str, now: str) -> bool:
-        age = snapshots.age_days(points, now)
-        if age is None:
-            return False
-        if not self.catalogue.stars_per_request:
-            return age <= self.max_age_days
-        return (points.get("stars"), points.get("query")) == (stars_sha, self.services.query(self.catalogue))
-
-    def _fetch(self, points: snapshots.Pointer, stars: StarList | None, stars_sha: str, now: str) -> snapshots.Pointer:
-        reply = self.services.fetch(self.catalogue, stars)
-        rows, before = len(reply.columns[self.catalogue.columns[0].name]), points.get("rows", 0)
-        same_question = points.get("stars", "") == stars_sha
-        if not rows and stars is None:
-            raise CatalogueError("the reply has no rows, which no catalogue is")
-        if same_question and rows < _SHRUNK * before:
-            raise CatalogueError(f"the reply has {rows} rows and the snapshot of {points['date']} has {before}")
-        origin = {"query": reply.query, "url": reply.url, "date": now} | ({"stars": stars_sha} if stars else {})
-        return snapshots.save(self.root, self.name, self.catalogue, reply.columns, origin)
-
-
-def _stars(root: Root, product: Product | None) -> tuple[StarList | None, str]:
-    """Stars of a sector that are stored, ordered by number, and the hash of the list."""
-    if product is None:
-        return None, ""
-    with open_sector(root, product) as sector:
-        found = {name: sector[name].to_numpy() for name in ("target_id", "ra", "dec", "status")}
-    stored = np.flatnonzero(found["status"] == Status.CODES[Status.STORED])
-    rows = stored[np.argsort(found["target_id"][stored])]
-    numbers = found["target_id"] if product.catalogue == "TIC" else np.full(len(found["ra"]), -1)
-    stars = StarList(*(values[rows].tolist() for values in (numbers, found["ra"], found["dec"])))
-    return stars, hashlib.sha256(json.dumps([stars.tic, stars.ra, stars.dec]).encode()).hexdigest()
-
-
-def _state(name: str, catalogue: Catalogue, state: str, reason: str, points: snapshots.Pointer) -> dict[str, Any]:
-    held = {key: points.get(key) for key in ("rows", "date", "sha256")}
-    return {"name": name, "catalogue": catalogue.name, "state": state, "reason": reason} | held
+def published_products(root: Root) -> list[Product]:
+    """Sectors whose sweep readers see."""
+    return [Product.from_zarr_path(f"{name}.zarr") for name in published(root)["sectors"]]
 
 
 def match_sweep(root: Root, product: Product, run: str, settings: Settings) -> dict[str, Any]:
@@ -222,33 +122,10 @@ def match_sweep(root: Root, product: Product, run: str, settings: Settings) -> d
     NotInStore
         The sweep has no detections.
     """
-    columns: dict[str, list[Any]] = {column.name: [] for column in MATCH_COLUMNS}
-    used: dict[str, Any] = {}
-    deferred: dict[str, Any] = {}
-    if not product.simulated:
-        detections = read_table(root, paths.run_folder("detections", product, run))
-        for catalogue in choose(settings.catalogues.use):
-            if not catalogue.holds_objects:
-                continue
-            name = catalogue.snapshot_name(product)
-            points = snapshots.pointer(root, name)
-            try:
-                objects = snapshots.load(root, name)
-            except (NotInStore, CatalogueError) as error:
-                asked = "failed_since" in points
-                reason = (
-                    points["failed_reason"] if asked else _NEVER_ASKED if isinstance(error, NotInStore) else str(error)
-                )
-                deferred[catalogue.name] = {"reason": reason, "since": points.get("failed_since")}
-                continue
-            used[catalogue.name] = {"snapshot": name, "sha256": points["sha256"], "rows": points["rows"]}
-            found = _match(detections, objects, settings.catalogues)
-            n = len(found["target"])
-            found |= {"catalogue": [catalogue.name] * n, "catalogue_sha256": [points["sha256"]] * n}
-            found |= {"mission": [product.mission] * n, "sector": [product.sector] * n, "run": [run] * n}
-            for key, values in found.items():
-                columns[key] += values
-    columns = _ordered(columns)
+    if product.simulated:
+        columns, used, deferred = _no_matches(), {}, {}
+    else:
+        columns, used, deferred = _match_all(root, product, run, settings.catalogues)
     write_table(root, paths.part("matches", product, run, 0), columns, MATCH_COLUMNS)
     record = {
         "run": run,
@@ -266,13 +143,44 @@ def match_sweep(root: Root, product: Product, run: str, settings: Settings) -> d
     return record
 
 
+def _no_matches() -> dict[str, list[Any]]:
+    return {column.name: [] for column in MATCH_COLUMNS}
+
+
+def _match_all(
+    root: Root, product: Product, run: str, settings: CatalogueSettings
+) -> tuple[dict[str, list[Any]], dict[str, Any], dict[str, Any]]:
+    """Columns of the matches with all catalogues; snapshots that were used; catalogues that must wait."""
+    columns, used, deferred = _no_matches(), {}, {}
+    detections = read_table(root, paths.run_folder("detections", product, run))
+    for catalogue in choose(settings.use):
+        if not catalogue.holds_objects:
+            continue
+        name = catalogue.snapshot_name(product)
+        points = snapshots.pointer(root, name)
+        try:
+            objects = snapshots.load(root, name)
+        except NotInStore:
+            reason = points.get("failed_reason", _NEVER_ASKED)
+            deferred[catalogue.name] = {"reason": reason, "since": points.get("failed_since")}
+            continue
+        except CatalogueError as error:
+            deferred[catalogue.name] = {"reason": str(error), "since": None}
+            continue
+        used[catalogue.name] = {"snapshot": name, "sha256": points["sha256"], "rows": points["rows"]}
+        found = _match(detections, objects, settings)
+        constant = {"catalogue": catalogue.name, "catalogue_sha256": points["sha256"]}
+        constant |= {"mission": product.mission, "sector": product.sector, "run": run}
+        found |= {key: [value] * len(found["target"]) for key, value in constant.items()}
+        for key, values in found.items():
+            columns[key] += values
+    return _ordered(columns), used, deferred
+
+
 def match_published(root: Root, settings: Settings) -> list[dict[str, Any]]:
     """Match every published sweep; returns the records, see `match_sweep`."""
     sectors = published(root)["sectors"]
-    return [
-        match_sweep(root, Product.from_zarr_path(f"{name}.zarr"), summary["run"], settings)
-        for name, summary in sectors.items()
-    ]
+    return [match_sweep(root, p, sectors[str(p)]["run"], settings) for p in published_products(root)]
 
 
 def _match(detections: pa.Table, objects: pa.Table, settings: CatalogueSettings) -> dict[str, list[Any]]:
