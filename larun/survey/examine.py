@@ -70,7 +70,7 @@ def _answers(
     name: str, settings: Settings, classifier: Classifier, archives: StarArchives | None, sector: int | None
 ) -> list[dict[str, Any]]:
     star = parse_star(name)
-    if not Path(name).exists():
+    if not _is_there(name):
         if star is not None:
             return _of_star(WantedStar(name, *star), settings, classifier, archives, sector)
         if archives is not None and not name.lower().endswith(_FILE_SUFFIXES):
@@ -78,6 +78,14 @@ def _answers(
             return [a for its in stars for a in _of_star(its, settings, classifier, archives, sector)]
     curve = files.read(name)
     return [_answer(name, _target(curve), shard_of(curve), settings, classifier)]
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except OSError:
+        # Longer than a file name can be.
+        return False
 
 
 def _status_of(error: LarunError) -> str:

@@ -59,7 +59,7 @@ class StarArchives:
 
     def close(self) -> None:
         """Let go of all connections."""
-        for archive in {self._search, *self._archives}:
+        for archive in (self._search, *self._archives):
             archive.close()
 
     def resolve(self, name: str) -> tuple[WantedStar, ...]:

@@ -3,17 +3,22 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from swept_sector import ABSENT, CORRUPT, PLANETS, REJECTED, Judge, flux_columns, ingest, product, settings_of
 from swept_sector import write_products as write_small_sector
-from tiny_sector import PRODUCT
+from tiny_sector import PRODUCT, file_name
 
+from larun.config import load
+from larun.errors import InputError
 from larun.objects import Root
 from larun.paths import Product
 from larun.schema import CLASSES
 from larun.survey.examine import examine
+from larun.survey.wanted import StarArchives
+from tests.loopback import Faults, Library, Loopback
 
 CONTRACT = {
     "file", "target", "n_cadences", "period_d", "t0", "duration_h", "depth_ppm", "snr", "sde", "class",
@@ -177,3 +182,128 @@ def test_every_real_file_has_one_answer_in_time(real_data, settings):
     assert len(wasp_100) == 11
     for answer in wasp_100:
         assert answer["period_d"] == pytest.approx(2.849375, rel=2e-3)
+
+
+@pytest.fixture(scope="module")
+def mast(tmp_path_factory):
+    """Archive on loopback: three stars of the made sector, Kepler-10 and K2-3, and a star in eight sectors."""
+    library = Library.mission(n=3, distinct=1, folder=tmp_path_factory.mktemp("pool"), days=2.0)
+    library += Library.kepler(cadences=1000)
+    for sector in range(1, 9):
+        library += Library.tiny([77], sector=sector)
+    sound = product(CORRUPT)
+    library += Library((replace(Library.tiny([CORRUPT]).held[0], content=sound, size=len(sound)),))
+    with Loopback(library) as server:
+        yield server
+
+
+@pytest.fixture
+def lookups(mast, settings):
+    """Function that gives settings of the small sector's root, and archives of some names, on loopback."""
+    opened = []
+
+    def look_up(spec="lightkurve"):
+        quick = {"attempts": 2, "backoff_s": 0.01, "patience_s": 1 + len(opened) / 100}
+        overrides = mast.overrides()
+        overrides["archives"] |= quick
+        there = load(root=settings.root, **overrides)
+        opened.append(StarArchives(spec, there))
+        return there, opened[-1]
+
+    yield look_up
+    for archives in opened:
+        archives.close()
+    mast.set_faults(Faults())
+
+
+@pytest.mark.parametrize("spec", ["lightkurve", "mast", "cloud,lightkurve"])
+def test_a_star_that_the_store_lacks_is_fetched(spec, mast, lookups, tmp_path):
+    there, archives = lookups(spec)
+    (answer,) = examine("TIC 100000001", there, JUDGE, archives)
+    (item,) = [item for item in mast.library.held if item.target_id == 100000001]
+    path = tmp_path / item.name
+    path.write_bytes(mast.library.content(item))
+    (own,) = examine(str(path), there, JUDGE)
+    assert answer["file"].endswith(item.name)
+    assert answer["status"] == "searched"
+    assert answer["target"] == "TIC 100000001"
+    assert answer | {"file": ""} == own | {"file": ""}
+
+
+def test_what_the_store_has_is_not_downloaded(mast, lookups):
+    there, archives = lookups()
+    before = len(mast.requests("mast"))
+    stored = examine("TIC 21", there, JUDGE)
+    assert examine("TIC 21", there, JUDGE, archives) == stored
+    assert len(mast.requests("mast")) == before
+
+
+def test_stars_by_name_newest_first(lookups):
+    there, archives = lookups()
+    answers = examine("Kepler-10", there, JUDGE, archives)
+    assert [answer["target"] for answer in answers] == ["KIC 11904151"] * 3
+    stamps = [answer["file"].rpartition("-")[2] for answer in answers]
+    assert stamps == ["2009259160929_llc.fits", "2009166043257_llc.fits", "2009131105131_llc.fits"]
+    assert {(answer["status"], answer["time_format"]) for answer in answers} == {("searched", "bkjd")}
+    (answer,) = examine("EPIC 201367065", there, JUDGE, archives)
+    assert (answer["status"], answer["n_cadences"]) == ("searched", 997)
+
+
+def test_old_segments_are_left_unless_named(lookups, caplog):
+    there, archives = lookups()
+    answers = examine("TIC 77", there, JUDGE, archives)
+    assert [int(answer["file"].split("-s000")[1][0]) for answer in answers] == [8, 7, 6, 5, 4, 3]
+    assert "--sector takes one of 2, 1" in caplog.text
+    (answer,) = examine("TIC 77", there, JUDGE, archives, sector=2)
+    assert "-s0002-" in answer["file"]
+    (answer,) = examine("TIC 77", there, JUDGE, archives, sector=44)
+    assert (answer["status"], answer["reason"]) == (
+        "absent", "neither the store nor MAST has a light curve of TIC 77 in sector 44"
+    )  # fmt: skip
+
+
+def test_stars_that_no_archive_has(lookups):
+    there, archives = lookups()
+    for name, status, reason in (
+        ("TIC 5", "absent", "neither the store nor MAST"),
+        ("Planet Nine", "unreadable", "Planet Nine"),
+        ("<html>", "unreadable", "is no name of a star"),
+        ("missing.fits", "unreadable", "no file"),
+        ("x" * 300, "unreadable", "is no name of a star"),
+    ):
+        (answer,) = examine(name, there, JUDGE, archives)
+        assert answer["status"] == status, name
+        assert reason in answer["reason"]
+    with pytest.raises(InputError, match="simulated"):
+        lookups("simulated")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [("bit-rot", "corrupt"), ("other-star", "corrupt"), ("html", "corrupt"), ("502", "unreachable"), ("404", "absent")],
+)
+def test_what_befalls_a_download_is_told(fault, status, mast, lookups):
+    there, archives = lookups()
+    mast.set_faults(Faults(always={"mast:100000014": fault}))
+    (answer,) = examine("TIC 100000014", there, JUDGE, archives)
+    assert (answer["status"], answer["target"], answer["class"]) == (status, "TIC 100000014", None)
+    assert answer["reason"]
+
+
+def test_a_product_that_failed_at_ingest_is_fetched_anew(lookups):
+    """The small sector's corrupt star, of which MAST has a sound file."""
+    there, archives = lookups()
+    (stored,) = examine(f"TIC {CORRUPT}", there, JUDGE)
+    (fetched,) = examine(f"TIC {CORRUPT}", there, JUDGE, archives)
+    assert (stored["status"], fetched["status"]) == ("corrupt", "searched")
+    assert fetched["file"].endswith(file_name(CORRUPT))
+
+
+@pytest.mark.parametrize("fault", ["html", "502"])
+def test_an_outage_is_told_beside_what_the_store_has(fault, mast, lookups):
+    there, archives = lookups()
+    mast.set_faults(Faults(always={"invoke": fault}))
+    stored, silent = examine("TIC 21", there, JUDGE, archives)
+    assert (stored["status"], silent["status"]) == ("searched", "unreachable")
+    (answer,) = examine("Kepler-10", there, JUDGE, archives)
+    assert answer["status"] == "unreachable"
