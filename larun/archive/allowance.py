@@ -230,13 +230,12 @@ class Allowance:
         """Time from which `decide` may have more to say though nothing happened; None where it waits for an event."""
         times = list(self._resting) if self._waiting else []
         breaker = self._breaker
-        if self._asking or self._waiting:
-            if breaker.since is not None and breaker.probe is None:
+        if self._asking and breaker.since is not None:
+            if breaker.probe is None:
                 times.append(max(breaker.next_probe, self._paused_until))
-            if self._paused_until > now:
-                times.append(self._paused_until)
-            if breaker.since is None and self._tokens < 1.0:
-                times.append(self._filled + (1.0 - self._tokens) / self.limits.requests_per_s)
+        elif self._asking:
+            lacking = max(0.0, 1.0 - self._tokens)
+            times.append(max(self._paused_until, self._filled + lacking / self.limits.requests_per_s))
         return min(times, default=None)
 
     def _schedule_probe(self, now: float) -> None:
