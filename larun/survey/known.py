@@ -160,12 +160,10 @@ def _match_all(
         points = snapshots.pointer(root, name)
         try:
             objects = snapshots.load(root, name)
-        except NotInStore:
-            reason = points.get("failed_reason", _NEVER_ASKED)
-            deferred[catalogue.name] = {"reason": reason, "since": points.get("failed_since")}
-            continue
-        except CatalogueError as error:
-            deferred[catalogue.name] = {"reason": str(error), "since": None}
+        except (NotInStore, CatalogueError) as error:
+            asked = "sha256" in points
+            reason = str(error) if asked else points.get("failed_reason", _NEVER_ASKED)
+            deferred[catalogue.name] = {"reason": reason, "since": None if asked else points.get("failed_since")}
             continue
         used[catalogue.name] = {"snapshot": name, "sha256": points["sha256"], "rows": points["rows"]}
         found = _match(detections, objects, settings)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from larun import paths
 from larun.archive.allowance import Verdict
 from larun.archive.lines import open_line
 from larun.catalogue.fetch import CatalogueServices, StarList
@@ -105,7 +106,9 @@ class Refresh:
 
     def _is_fresh(self, points: snapshots.Pointer, now: str) -> bool:
         age = snapshots.age_days(points, now)
-        if age is None:
+        if age is None or "failed_since" in points:
+            return False
+        if not self.root.exists(paths.catalogue_table(self.name, points["sha256"])):
             return False
         return age <= self.max_age_days if self.sector is None else self._is_same_question(points)
 

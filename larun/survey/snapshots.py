@@ -55,9 +55,7 @@ def save(
         The pointer. A failure that the former one noted is over.
     """
     sha256 = content_sha256(columns)
-    path = paths.catalogue_table(name, sha256)
-    if not root.exists(path):
-        write_table(root, path, columns, catalogue.columns)
+    write_table(root, paths.catalogue_table(name, sha256), columns, catalogue.columns)
     points = {
         **origin,
         "catalogue": catalogue.name,
@@ -95,7 +93,7 @@ def load(root: Root, name: str) -> pa.Table:
     path = paths.catalogue_table(name, points["sha256"])
     table = read_table(root, path)
     if content_sha256(table.to_pydict()) != points["sha256"]:
-        raise CatalogueError(f"{root.url_of(path)} is damaged; delete it and run `larun catalogues update {name}`")
+        raise CatalogueError(f"{root.url_of(path)} is damaged; run `larun catalogues update {points['catalogue']}`")
     return table
 
 

@@ -137,7 +137,7 @@ def test_a_fetch_that_fails_keeps_the_old_snapshot(root, settings, services, fau
     assert points["failed_reason"] == result["reason"]
     assert snapshots.load(root, "toi").num_rows == 2
     services.tables.faults["toi"] = []
-    assert states(update_catalogues(root, settings, ["toi"])) == {"toi": "updated"}
+    assert states(update_catalogues(root, settings))["toi"] == "updated", "though it is not old"
     assert "failed_since" not in snapshots.pointer(root, "toi")
 
 
@@ -189,6 +189,11 @@ def test_a_damaged_snapshot_is_not_matched(root, settings):
         snapshots.load(root, "toi")
     record = match_sweep(root, PRODUCT, RUN, settings)
     assert "damaged" in record["deferred"]["toi"]["reason"]
+    root.delete(ctoi)
+    assert "there is no" in match_sweep(root, PRODUCT, RUN, settings)["deferred"]["ctoi"]["reason"]
+    assert states(update_catalogues(root, settings))["ctoi"] == "updated", "gone is not fresh"
+    update_catalogues(root, settings, ["toi"])
+    assert match_sweep(root, PRODUCT, RUN, settings)["deferred"] == {}
 
 
 def test_matches_by_number_position_and_ephemeris(root, settings, services):

@@ -8,6 +8,7 @@ from tiny_sector import PRODUCT
 from typer.testing import CliRunner
 
 from larun import paths
+from larun.archive.budget_server import BudgetServer
 from larun.cli import app
 from larun.objects import Root
 from larun.report import write_report
@@ -78,6 +79,28 @@ def test_the_stars_of_a_sector_are_asked_about_once(swept, services):
     wider = settings_for(url, catalogues={"use": ["vsx", "tic"], "radius_arcsec": 20.0})
     states = [row["state"] for row in update_catalogues(root, wider)]
     assert states == ["updated", "fresh"], "another radius is another question"
+
+
+def test_requests_to_mast_take_permits_of_the_budget(swept, services):
+    root, _ = swept
+    settings = settings_for(services[0])
+    with BudgetServer(settings.archives) as budget:
+        (result,) = update_catalogues(root, settings, ["tic"], budget.address, PRODUCT)
+        assert result["state"] == "updated"
+        report = budget.report()
+    assert (report["mast"]["requests"], report["mast"]["failures"]) == (1, 0)
+
+
+def test_without_a_budget_mast_is_not_asked(swept, services):
+    root, _ = swept
+    _, held = services
+    settings = settings_for(services[0])
+    held.tables.asked.clear()
+    with BudgetServer(settings.archives) as budget:
+        gone = budget.address
+    (result,) = update_catalogues(root, settings, ["tic"], gone, PRODUCT)
+    assert result["state"] == "stale", "as of the test before"
+    assert held.tables.asked == []
 
 
 def test_the_commands(swept, services, configuration):
