@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from larun.archive.decode import decode
 from larun.archive.names import parse
 from larun.archive.portal import Portal, batches
 from larun.archive.stars import WantedStar
-from larun.errors import InputError
+from larun.errors import InputError, ProductAbsent, ProductCorrupt
 from larun.lightcurve import Star
 from larun.paths import CATALOGUES, Product
 from larun.plan import PlannedTarget
@@ -152,19 +153,39 @@ def at_name(portal: Portal, name: str, mission: str | None = None) -> dict[str, 
 def _files(portal: Portal, observations: list[dict[str, Any]]) -> list[HeldFile]:
     """Light curves among the files of observations, in order of name."""
     places = {_catalogue_number(row): (row["s_ra"], row["s_dec"]) for row in observations}
+    campaigns: dict[str, Product | None] = {}
     found = []
     for row in portal.products([str(row["obsid"]) for row in observations]):
         name, uri = row["productFilename"], row["dataURI"]
         official = parse(name) if name and uri else None
         if official is None:
             continue
-        if official.product is None:
-            log.warning("%s is left out: its name does not say its quarter or campaign", name)
+        product = official.product
+        if product is None and official.mission == "k2":
+            part = name.rpartition("-")[2]
+            if part not in campaigns:
+                campaigns[part] = _product_inside(portal, name, uri)
+            product = campaigns[part]
+        if product is None:
+            log.info("%s is left out: it does not say its quarter or campaign", name)
             continue
         place = places.get((official.mission, official.target_id), ())
         star = Star(official.target_id, *(np.nan if angle is None else float(angle) for angle in place))
-        found.append(HeldFile(official.product, star, name, uri))
+        found.append(HeldFile(product, star, name, uri))
     return sorted(found, key=lambda held: held.name)
+
+
+def _product_inside(portal: Portal, name: str, uri: str) -> Product | None:
+    """Product of a file by its header, for campaigns of K2 that were observed in two parts; None where it is damaged.
+
+    Names number the parts (91, 92, 101, ...), and that alone does not say how the headers count them.
+    """
+    try:
+        curve = decode(portal.download(uri), name)
+    except (ProductAbsent, ProductCorrupt) as error:
+        log.warning("the campaign of %s is not known: %s", name, error)
+        return None
+    return Product(curve.mission, curve.sector, curve.author, round(curve.cadence_s))
 
 
 def _catalogue_number(row: dict[str, Any]) -> tuple[str, int] | None:

@@ -159,6 +159,8 @@ class Portal:
             self._client = Client(SERVICE, self._settings, self._budget)
             self._observations = mast = ObservationsClass()
             adapter = _adapter(self._client, self._settings)
+            # Proxies are the business of `Client`, and MAST is asked without anybody's credentials.
+            mast._session.trust_env = False
             for scheme in ("https://", "http://"):
                 mast._session.mount(scheme, adapter)
             _point_at(mast, self._settings.mast_url)

@@ -1,5 +1,6 @@
 """Light curves by search: any star of TESS, Kepler and K2, through astroquery with our connections below it."""
 
+import dataclasses
 import hashlib
 import io
 import itertools
@@ -29,7 +30,7 @@ from larun.store.reading import read_shard
 from larun.survey.archives import open_archives
 from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 from larun.survey.obtain import obtain
-from tests.loopback import Fault, Faults, Library, Loopback
+from tests.loopback import Fault, Faults, Library, Loopback, kepler
 
 TICS = tuple(range(11, 31))
 Q2 = Product("kepler", 2, "kepler", 1765)
@@ -42,7 +43,8 @@ _NUMBERS = itertools.count()
 @pytest.fixture(scope="module")
 def server():
     tess_spoc = Library.tiny(TICS[:2]).under("tess-spoc", 1800.0)
-    with Loopback(Library.kepler() + Library.tiny(TICS) + Library.tiny(TICS[:3], sector=2) + tess_spoc) as server:
+    library = Library.kepler() + in_two_parts() + Library.tiny(TICS) + Library.tiny(TICS[:3], sector=2) + tess_spoc
+    with Loopback(library) as server:
         yield server
 
 
@@ -63,6 +65,15 @@ def archive(settings):
     archive.close()
 
 
+def in_two_parts():
+    """K2-3 as if it had been observed again, in the second part of campaign 10."""
+    held = Library.kepler().held[-1]
+    star = kepler.TARGETS[-1]
+    data = kepler.product_bytes(star, 102, 2500.0, 120000, 300)
+    name = held.name.replace("-c01_", "-c102_")
+    return Library((dataclasses.replace(held, name=name, sector=10, content=data, size=len(data)),))
+
+
 def planned(tic):
     return PlannedTarget(Star(tic), file_name(tic))
 
@@ -75,7 +86,8 @@ def test_segments_of_stars_given_in_every_way(archive):
     stars = parse_stars(["EPIC 201367065", "Kepler-10", "TIC 11", "12", "TIC 30"])
     segments = archive.segments(stars)
     assert [str(product) for product in segments] == [
-        "k2/c01/k2-1765s", "kepler/q02/kepler-1765s", "kepler/q01/kepler-1765s", "kepler/q00/kepler-1765s",
+        "k2/c102/k2-1765s", "k2/c01/k2-1765s",
+        "kepler/q02/kepler-1765s", "kepler/q01/kepler-1765s", "kepler/q00/kepler-1765s",
         "tess/s0002/spoc-120s", "tess/s0001/spoc-120s",
     ]  # fmt: skip
     assert segments[Q2] == (WantedStar("Kepler-10", "kepler", 11904151),)
@@ -129,6 +141,7 @@ def test_a_sector_is_listed_as_mast_lists_it(archive, settings, monkeypatch, ser
     mast.close()
     assert len(ours) == len(TICS)
     assert len(ours.sha256) == 64
+    assert [target.star.target_id for target in archive.targets(Q2)] == [11904151]
     with pytest.raises(InputError, match="s0099"):
         archive.targets(Product("tess", 99, "spoc", 120))
 
@@ -162,6 +175,7 @@ def test_named_stars_go_into_the_store(archive, settings, server, tmp_path):
             assert number == target.star.target_id == shard.stars[row].target_id
     assert sorted(str(p.relative_to(tmp_path / "root")) for p in tmp_path.glob("root/lightcurves/*/*/*.zarr")) == [
         "lightcurves/k2/c01/k2-1765s.zarr",
+        "lightcurves/k2/c102/k2-1765s.zarr",
         "lightcurves/kepler/q00/kepler-1765s.zarr",
         "lightcurves/kepler/q01/kepler-1765s.zarr",
         "lightcurves/kepler/q02/kepler-1765s.zarr",
