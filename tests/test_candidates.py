@@ -60,3 +60,26 @@ def test_listing_has_the_keys_of_the_contract_and_is_plain_json():
     assert row["flags"] == ["v_shape"]
     assert row["tmag"] is None
     json.dumps(row, allow_nan=False)
+
+
+def match(**values) -> dict:
+    common = {"catalogue": "toi", "object": "TOI-700.01", "disposition": "PC", "matched_by": "tic"}
+    common |= {"separation_arcsec": 0.1, "period_d": 9.98, "period_ratio": 1.0, "relation": "same period"}
+    return common | {"epoch_phase": float("nan")} | values
+
+
+def test_listing_names_known_objects_where_they_were_looked_up():
+    table = pa.table(candidates.rank(detections(star(1, 0.7), star(2, 0.6)), SweepSettings()))
+    assert "known" not in candidates.listing(table)[0]
+    first, second = candidates.listing(table, {"TIC 1": [match(run="r1")]}, ("ctoi was never asked for",))
+    (known,) = first["known"]
+    assert known == match(epoch_phase=None)
+    assert second["known"] == []
+    assert first["not_matched"] == second["not_matched"] == ["ctoi was never asked for"]
+    json.dumps(first, allow_nan=False)
+
+
+def test_a_match_in_words():
+    assert candidates.in_words(match()) == "TOI-700.01 PC, same period"
+    near = match(disposition=None, matched_by="position", separation_arcsec=4.26, relation="no period known")
+    assert candidates.in_words(near) == "TOI-700.01, no period known, 4.3 arcsec away"
