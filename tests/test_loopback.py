@@ -5,6 +5,7 @@ import io
 import socket
 import struct
 import time
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -372,6 +373,33 @@ def test_bulk_lists_and_their_pages(http):
         assert index.count("href=") == 3
         assert f'href="{scripts}/tesscurl_sector_2_lc.sh"' in index
         assert 'href="hlsp_qlp_tess_ffi_s0001_tess_v01_llc-fits.sh"' in "".join(lines("/hlsps/qlp/download_scripts/"))
+
+
+def test_listing_of_the_bucket_in_pages(http):
+    library = TINY + Library.tiny([A], sector=2) + TINY.under("qlp", 1800.0)
+    keys = sorted(item.key for item in library.held)
+    with Loopback(library) as server:
+
+        def listed(**query) -> tuple[list[str], list[str], str]:
+            fields = {"list-type": "2"} | {name.replace("_", "-"): str(value) for name, value in query.items()}
+            root = ET.fromstring(http.request("GET", f"{server.url}/stpubdata", fields=fields).data)
+            space = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+            names = [node.text for node in root.iter(f"{space}Key")]
+            folders = [node.text for node in root.findall(f"{space}CommonPrefixes/{space}Prefix")]
+            return names, folders, root.findtext(f"{space}NextContinuationToken") or ""
+
+        pages, token = [], ""
+        for _ in range(4):
+            names, _, token = listed(max_keys=2, **({"continuation_token": token} if token else {}))
+            pages.append(names)
+        assert pages == [keys[:2], keys[2:4], keys[4:6], keys[6:]]
+        assert token == ""
+        folders = ["tess/public/tid/s0001/", "tess/public/tid/s0002/"]
+        assert listed(prefix="tess/public/tid/", delimiter="/") == ([], folders, "")
+        _, first, token = listed(prefix="tess/public/tid/", delimiter="/", max_keys=1)
+        assert first == folders[:1]
+        after = listed(prefix="tess/public/tid/", delimiter="/", max_keys=1, continuation_token=token)
+        assert after == ([], folders[1:], "")
 
 
 def test_files_of_a_folder_keep_their_bytes(real_data, http):

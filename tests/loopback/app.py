@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
-from tests.loopback import damage, invoke, lists
+from tests.loopback import damage, invoke
 from tests.loopback.answer import Answer, data_json, page, part
 from tests.loopback.bucket import BUCKET, object_list, object_part, xml_error
 from tests.loopback.connections import Connections
 from tests.loopback.faults import CONTENT, Course, Fault, Faults
 from tests.loopback.library import Held, Library
+from tests.loopback.lists import Lists
 from tests.loopback.log import Log
 from tests.loopback.names import path_lookup, resolve
 
@@ -93,7 +94,7 @@ class Archive:
         self.course = Course(faults)
         self.catalogues = catalogues
         self._numbers = itertools.count(first_request)
-        self._portal = invoke.Portal(library)
+        self._portal, self._lists = invoke.Portal(library), Lists(library)
 
     def set_faults(self, faults: Faults) -> None:
         """Forget the old faults and how far they had got."""
@@ -108,7 +109,8 @@ class Archive:
         fault, key = self.course.next(asked.keys, head=asked.method == "HEAD")
         fault = self._outage(asked) or self._marked(asked) or fault
         connection = self.connections.of(scope)
-        number, reply = next(self._numbers), Reply(send, connection)
+        number = next(self._numbers)
+        reply = Reply(send, connection, self.log, number)
         self.log.write(
             "begin",
             request=number,
@@ -129,7 +131,7 @@ class Archive:
                 await asyncio.sleep(self.latency_s)
             await self._answer(asked, fault, scope, receive, reply, connection, attempt)
         finally:
-            self.log.write("end", request=number, status=reply.status, sent=reply.sent)
+            reply.done()
 
     async def _take_apart(self, scope, receive) -> Asked:
         path, query = scope["path"], scope["query_string"].decode("latin-1")
@@ -202,7 +204,7 @@ class Archive:
         if face == "cloud-list":
             return object_list(self.library, parse_qs(asked.query))
         if face in ("list", "index"):
-            return lists.answer(self.library, asked.path)
+            return self._lists.answer(asked.path)
         if face == "resolver":
             return data_json(resolve(self.library, parse_qs(asked.query)))
         if face == "path-lookup":
@@ -232,13 +234,20 @@ class Reply:
     """The way back, which counts what went over it.
 
     Bodies go straight from memory to the socket, a part at a time, so that the server copies nothing and a request
-    is under way until its last part is with the kernel.
+    is under way until its last part goes to the kernel. The end is in the log before the client can see it.
     """
 
-    def __init__(self, send, connection):
-        self._send, self._connection = send, connection
+    def __init__(self, send, connection, log: Log, number: int):
+        self._send, self._connection, self._log, self._number = send, connection, log, number
+        self._done = False
         self.status: int | None = None
         self.sent = 0
+
+    def done(self) -> None:
+        """Write the end of the request down, once."""
+        if not self._done:
+            self._done = True
+            self._log.write("end", request=self._number, status=self.status, sent=self.sent)
 
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the headers."""
@@ -247,22 +256,30 @@ class Reply:
 
     async def body(self, pieces, *, more: bool = False) -> None:
         """Send some of the body; the end of it unless there is more."""
-        for piece in pieces:
-            for start in range(0, len(piece), _PART):
-                self.sent += await self._connection.send_part(memoryview(piece)[start : start + _PART])
+        views = (memoryview(piece) for piece in pieces)
+        parts = [view[start : start + _PART] for view in views for start in range(0, len(view), _PART)]
+        for i, view in enumerate(parts):
+            self.sent += len(view)
+            if i == len(parts) - 1 and not more:
+                self.done()
+            await self._connection.send_part(view)
         if not more:
             await self._send({"type": "http.response.body", "body": b""})
 
     async def whole(self, answer: Answer, *, head: bool = False) -> None:
         """Send an answer as it should be."""
+        if head or not answer.length:
+            self.status = answer.status
+            self.done()
         length = [(b"content-length", str(answer.length).encode())]
         await self.begin(answer.status, answer.raw_headers + length)
         await self.body([] if head else answer.pieces)
 
-    async def half(self, answer: Answer) -> None:
-        """Send the headers of the whole and half of the body."""
+    async def half(self, answer: Answer, *, announced: bool = True) -> None:
+        """Send half of the body, after headers that announce the length of the whole, or begin chunks."""
         length = answer.length
-        await self.begin(answer.status, [*answer.raw_headers, (b"content-length", str(length).encode())])
+        announcement = [(b"content-length", str(length).encode())] if announced else []
+        await self.begin(answer.status, answer.raw_headers + announcement)
         await self.body(part(answer, 0, length // 2), more=True)
 
 

@@ -49,7 +49,8 @@ def object_list(library: Library, query: dict[str, list[str]]) -> Answer:
 
     prefix, delimiter = asked("prefix"), asked("delimiter")
     after, most = asked("continuation-token") or asked("start-after"), int(asked("max-keys", "1000"))
-    keys = _sorted_keys(library)
+    held = library.by_key
+    keys = list(held)
     entries: list[str] = []
     common: list[str] = []
     last, truncated = "", False
@@ -65,7 +66,6 @@ def object_list(library: Library, query: dict[str, list[str]]) -> Answer:
             break
         (common if cut >= 0 else entries).append(name)
         last = name
-    held = {item.key: item for item in library.held} if entries else {}
     listed = "".join(
         f"<Contents><Key>{escape(key)}</Key><LastModified>{_DATE}</LastModified><ETag>{escape(etag(held[key]))}</ETag>"
         f"<Size>{held[key].size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
@@ -79,7 +79,3 @@ def object_list(library: Library, query: dict[str, list[str]]) -> Answer:
         f"<IsTruncated>{'true' if truncated else 'false'}</IsTruncated>{more}{listed}{folders}</ListBucketResult>",
         "application/xml",
     )
-
-
-def _sorted_keys(library: Library) -> list[str]:
-    return sorted(item.key for item in library.held)

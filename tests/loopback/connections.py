@@ -95,21 +95,14 @@ class Connection(H11Protocol):
         self.all.closed(self)
         super().connection_lost(exc)
 
-    async def send_part(self, part: memoryview) -> int:
-        """Send a part of a body without a copy, once the part before is with the kernel.
-
-        Returns
-        -------
-        int
-            Bytes sent: none where the client has gone.
-        """
+    async def send_part(self, part: memoryview) -> None:
+        """Send a part of a body without a copy, and wait until it is with the kernel; nothing to a client that left."""
         if self.transport.is_closing() or self.conn.our_state is not h11.SEND_BODY:
-            return 0
+            return
         for data in self.conn.send_with_data_passthrough(h11.Data(data=part)):
             self.transport.write(data)
         while self.flow.write_paused and not self.transport.is_closing():
             await self.flow.drain()
-        return len(part)
 
     def reset(self):
         """End it with RST instead of FIN."""

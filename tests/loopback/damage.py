@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from tests.loopback import fits
@@ -72,8 +73,7 @@ def _product(item) -> tuple:
 
 async def _truncated(answer: Answer, reply, receive, connection, place: int) -> None:
     await reply.half(answer)
-    connection.transport.close()
-    await _gone(receive)
+    await _end(reply, receive, connection.transport.close)
 
 
 async def _truncated_open(answer: Answer, reply, receive, connection, place: int) -> None:
@@ -83,15 +83,12 @@ async def _truncated_open(answer: Answer, reply, receive, connection, place: int
     for piece in part(answer, 0, answer.length // 2):
         reply.sent += len(piece)
         connection.transport.write(piece)
-    connection.transport.close()
-    await _gone(receive)
+    await _end(reply, receive, connection.transport.close)
 
 
 async def _truncated_chunked(answer: Answer, reply, receive, connection, place: int) -> None:
-    await reply.begin(answer.status, answer.raw_headers)
-    await reply.body(part(answer, 0, answer.length // 2), more=True)
-    connection.transport.close()
-    await _gone(receive)
+    await reply.half(answer, announced=False)
+    await _end(reply, receive, connection.transport.close)
 
 
 async def _stall(answer: Answer, reply, receive, connection, place: int) -> None:
@@ -101,8 +98,7 @@ async def _stall(answer: Answer, reply, receive, connection, place: int) -> None
 
 async def _reset(answer: Answer, reply, receive, connection, place: int) -> None:
     await reply.half(answer)
-    connection.reset()
-    await _gone(receive)
+    await _end(reply, receive, connection.reset)
 
 
 async def _bit_flip(answer: Answer, reply, receive, connection, place: int) -> None:
@@ -111,6 +107,12 @@ async def _bit_flip(answer: Answer, reply, receive, connection, place: int) -> N
     new = bytes([old ^ 1 << place // 7 % 8])
     pieces = [*part(answer, 0, at), new, *part(answer, at + 1, answer.length)]
     await reply.whole(replace(answer, pieces=pieces))
+
+
+async def _end(reply, receive, close: Callable[[], None]) -> None:
+    reply.done()
+    close()
+    await _gone(receive)
 
 
 async def _gone(receive) -> None:

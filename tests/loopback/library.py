@@ -114,6 +114,14 @@ class Library:
         """Products by file name."""
         return {item.name: item for item in self.held}
 
+    @cached_property
+    def by_key(self) -> dict[str, Held]:
+        """Products by the name of their object in the public bucket, in the bucket's order."""
+        return {item.key: item for item in sorted(self.held, key=lambda item: item.key)}
+
+    def __getstate__(self):
+        return {"held": self.held, "names": self.names, "pool": self.pool}
+
     def pieces(self, item: Held) -> list[bytes | memoryview]:
         """A product's bytes, in pieces that are not copied where they need not be."""
         if isinstance(item.content, bytes):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cached_property
 
 from tests.loopback.answer import Answer, page, text
 from tests.loopback.library import Held, Library
@@ -37,15 +38,6 @@ def _path(kind: Kind, sector: int) -> str:
     return f"/hlsps/{author}/download_scripts/{_HLSP[author].format(sector)}"
 
 
-def _listed(library: Library) -> dict[str, list[Held]]:
-    """Products of each list, by its path."""
-    found: dict[str, list[Held]] = {}
-    for item in library.held:
-        if item.author == "spoc" or item.author in _HLSP:
-            found.setdefault(_path(_kind(item), item.sector), []).append(item)
-    return found
-
-
 def _mission_line(item: Held) -> str:
     return f"curl -C - -L -o {item.name} {_HOST}{item.uri}"
 
@@ -55,18 +47,39 @@ def _hlsp_line(item: Held) -> str:
     return f"curl -f --create-dirs --output './{place}' '{_HOST}{item.uri}'"
 
 
-def answer(library: Library, path: str) -> Answer:
-    """A list, or a page of links to lists; 404 for a sector that is not held."""
-    lists = _listed(library)
-    if path in lists:
-        line: Callable[[Held], str] = _mission_line if path.startswith(_MISSION) else _hlsp_line
-        return text("#!/bin/sh\n" + "".join(f"{line(item)}\n" for item in lists[path]), "application/x-sh")
-    if path == _INDEX:
-        return _page([p for p in lists if p.startswith(_MISSION)])
-    match = re.fullmatch(r"/hlsps/([a-z-]+)/download_scripts/", path)
-    if match and match[1] in _HLSP:
-        return _page([p.rpartition("/")[2] for p in lists if p.startswith(path)])
-    return page(404, f"there is nothing at {path}")
+class Lists:
+    """Bulk lists of a library.
+
+    Parameters
+    ----------
+    library : Library
+        What is held.
+    """
+
+    def __init__(self, library: Library):
+        self.library = library
+
+    @cached_property
+    def _listed(self) -> dict[str, list[Held]]:
+        """Products of each list, by its path."""
+        found: dict[str, list[Held]] = {}
+        for item in self.library.held:
+            if item.author == "spoc" or item.author in _HLSP:
+                found.setdefault(_path(_kind(item), item.sector), []).append(item)
+        return found
+
+    def answer(self, path: str) -> Answer:
+        """A list, or a page of links to lists; 404 for a sector that is not held."""
+        lists = self._listed
+        if path in lists:
+            line: Callable[[Held], str] = _mission_line if path.startswith(_MISSION) else _hlsp_line
+            return text("#!/bin/sh\n" + "".join(f"{line(item)}\n" for item in lists[path]), "application/x-sh")
+        if path == _INDEX:
+            return _page([p for p in lists if p.startswith(_MISSION)])
+        match = re.fullmatch(r"/hlsps/([a-z-]+)/download_scripts/", path)
+        if match and match[1] in _HLSP:
+            return _page([p.rpartition("/")[2] for p in lists if p.startswith(path)])
+        return page(404, f"there is nothing at {path}")
 
 
 def _page(links: list[str]) -> Answer:

@@ -46,5 +46,9 @@ def resolve(library: Library, query: dict[str, list[str]]) -> dict:
 
 def path_lookup(library: Library, query: dict[str, list[str]]) -> dict:
     """Reply of the path look-up: place in the public bucket of each ``?uri=...``."""
-    keys = {item.uri: f"/{item.key}" for item in library.held}
-    return {uri: {"status_code": 200 if uri in keys else 404, "path": keys.get(uri)} for uri in query.get("uri", [])}
+    found = {}
+    for uri in query.get("uri", []):
+        item = library.by_name.get(uri.rpartition("/")[2])
+        known = item is not None and item.uri == uri
+        found[uri] = {"status_code": 200, "path": f"/{item.key}"} if known else {"status_code": 404, "path": None}
+    return found
