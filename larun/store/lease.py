@@ -167,7 +167,9 @@ def hold(root: Root, name: str, minutes: float, clock: Callable[[], float] = tim
     lease = Lease(root, name, minutes, clock)
     lease.take()
     ended = threading.Event()
-    thread = threading.Thread(target=_keep, args=(lease, 60 * minutes / _RENEWALS, ended), daemon=True)
+    thread = threading.Thread(
+        target=_keep, args=(lease, 60 * minutes / _RENEWALS, ended), name=f"lease {name}", daemon=True
+    )
     thread.start()
     try:
         yield lease

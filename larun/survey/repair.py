@@ -2,7 +2,7 @@
 
 A shard is rewritten in five steps, and a kill between any two of them loses nothing:
 
-1. an intent is written beside the sector: the record that the shard will have;
+1. an intent is written beside the sector: the record that the shard will have, and what was asked for again;
 2. the objects are replaced one after the other, each atomically, the status last;
 3. the record is replaced by the new one;
 4. products in quarantine whose targets are no longer corrupt are deleted;
@@ -22,17 +22,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from larun.errors import NotInStore, PlanMismatch, StoreError
-from larun.ledger import (
-    ShardRecord,
-    TargetOutcome,
-    read_record,
-    recorded,
-    records,
-    replace_record,
-    unfinished_repairs,
-)
+from larun.ledger import ShardRecord, read_record, recorded, records, replace_record, unfinished_repairs
 from larun.objects import Root
-from larun.plan import Plan, PlannedTarget
+from larun.plan import Plan
 from larun.schema import Status
 from larun.store.encoding import Encoding
 from larun.store.sector import SHARD_ARRAYS, encodings_of, object_hash, object_path
@@ -58,8 +50,9 @@ def repairable(root: Root, plan: Plan) -> list[int]:
 def repair_shards(work: IngestWork) -> dict[str, int]:
     """Ask again for the unreachable and corrupt targets of some shards, and rewrite the shards where that helped.
 
-    A target whose status stays the same keeps its outcome and its product in quarantine; a shard in which all do
-    keeps every object and its record. Shards without a record are left to the ingest.
+    A target of which nothing new is learned, because its status stays the same or no archive delivers now, keeps its
+    outcome and its product in quarantine. A shard of such targets keeps every object and its record. Shards without a
+    record are left to the ingest.
 
     Returns
     -------
@@ -97,9 +90,10 @@ def _repair_shard(work: IngestWork, plan: Plan, old: ShardRecord, fetched: Itera
     targets = plan.shard(old.shard)
     outcomes = list(old.outcomes)
     rows: Rows = {}
-    for row in _rows_to_repair(old):
+    asked = _rows_to_repair(old)
+    for row in asked:
         obtained = next(fetched)
-        if obtained.status == outcomes[row].status:
+        if obtained.status in (outcomes[row].status, Status.UNREACHABLE):
             continue
         columns = blank_columns(plan, [targets[row]])
         outcomes[row] = fill_row(columns, 0, targets[row], obtained)
@@ -107,7 +101,7 @@ def _repair_shard(work: IngestWork, plan: Plan, old: ShardRecord, fetched: Itera
         if obtained.damaged is not None and work.settings.quarantine:
             set_aside(work.root, work.product, targets[row], obtained.damaged)
     if not rows:
-        _tidy_quarantine(work.root, plan, old, old)
+        _tidy_quarantine(work.root, plan, old, asked)
         return old
     objects = _read_objects(work.root, plan, old.shard)
     _require_written(work.root, plan, old, objects)
@@ -115,9 +109,11 @@ def _repair_shard(work: IngestWork, plan: Plan, old: ShardRecord, fetched: Itera
                for name, encoding in _shard_encodings(work.root, plan).items()}  # fmt: skip
     hashes = {name: object_hash(data) for name, data in changed.items()}
     new = ShardRecord(plan.digest, old.shard, tuple(outcomes), hashes)
-    work.root.write_json(work.product.repair(old.shard), {"record": new.as_json()})
+    intent = work.product.repair(old.shard)
+    _discard_partials(work.root, intent)
+    work.root.write_json(intent, {"record": new.as_json(), "rows": asked})
     _write_objects(work.root, plan, old.shard, {name: data for name, data in changed.items() if data != objects[name]})
-    _finish(work.root, plan, old, new)
+    _finish(work.root, plan, old, new, asked)
     return new
 
 
@@ -133,7 +129,8 @@ def settle(root: Root, plan: Plan, shard: int) -> None:
     PlanMismatch
         The repair belongs to another plan.
     """
-    new = ShardRecord.from_json(root.read_json(plan.product.repair(shard))["record"])
+    intent = root.read_json(plan.product.repair(shard))
+    new, asked = ShardRecord.from_json(intent["record"]), intent["rows"]
     if new.plan_digest != plan.digest:
         raise PlanMismatch(
             f"the repair of shard {shard} of {plan.product} belongs to the plan {new.plan_digest}, the store's plan is "
@@ -150,7 +147,7 @@ def settle(root: Root, plan: Plan, shard: int) -> None:
     came = {name: object_hash(data) for name, data in objects.items()}
     if came == new.hashes:
         logger.info("shard %d of %s: its repair is finished", shard, plan.product)
-        _finish(root, plan, old, new)
+        _finish(root, plan, old, new, asked)
         return
     logger.info("shard %d of %s: its repair was broken off and is begun anew", shard, plan.product)
     restored = {name: data for name, data in objects.items() if came[name] != old.hashes[name]}
@@ -162,15 +159,15 @@ def settle(root: Root, plan: Plan, shard: int) -> None:
                 restored[name] = _with_rows(plan, shard, name, encodings[name], data, rows)
         _require_written(root, plan, old, restored)
         _write_objects(root, plan, shard, restored)
-    _tidy_quarantine(root, plan, old, new)
+    _tidy_quarantine(root, plan, old, asked)
     root.delete(plan.product.repair(shard))
 
 
-def _finish(root: Root, plan: Plan, old: ShardRecord, new: ShardRecord) -> None:
+def _finish(root: Root, plan: Plan, old: ShardRecord, new: ShardRecord, asked: list[int]) -> None:
     """Last steps of a repair whose objects are written."""
     if old != new:
         replace_record(root, plan.product, old, new)
-    _tidy_quarantine(root, plan, new, old)
+    _tidy_quarantine(root, plan, new, asked)
     root.delete(plan.product.repair(new.shard))
 
 
@@ -228,8 +225,7 @@ def _write_objects(root: Root, plan: Plan, shard: int, objects: dict[str, bytes 
     """Replace objects of a shard, the status last, and read each back."""
     for name in sorted(objects, key=lambda name: (name == "status", name)):
         path = object_path(plan, name, shard)
-        folder, _, leaf = path.rpartition("/")
-        root.discard_partials(folder, f"{leaf}.")
+        _discard_partials(root, path)
         data = objects[name]
         if data is None:
             root.delete(path)
@@ -242,15 +238,14 @@ def _write_objects(root: Root, plan: Plan, shard: int, objects: dict[str, bytes 
             )
 
 
-def _tidy_quarantine(root: Root, plan: Plan, record: ShardRecord, other: ShardRecord) -> None:
-    """Delete kept products of targets that may have been repaired and are not corrupt by `record`."""
-    for target, outcome in _repaired(plan, record, other):
-        if outcome.status != Status.CORRUPT:
-            root.delete(quarantined(plan.product, target))
+def _discard_partials(root: Root, path: str) -> None:
+    folder, _, name = path.rpartition("/")
+    root.discard_partials(folder, f"{name}.")
 
 
-def _repaired(plan: Plan, record: ShardRecord, other: ShardRecord) -> list[tuple[PlannedTarget, TargetOutcome]]:
-    """Targets that a repair asks for again, with their outcomes by `record`."""
-    tried = set(_rows_to_repair(record)).union(_rows_to_repair(other))
+def _tidy_quarantine(root: Root, plan: Plan, record: ShardRecord, asked: list[int]) -> None:
+    """Delete kept products of the targets in rows `asked` that are not corrupt by `record`."""
     targets = plan.shard(record.shard)
-    return [(targets[row], record.outcomes[row]) for row in sorted(tried)]
+    for row in asked:
+        if record.outcomes[row].status != Status.CORRUPT:
+            root.delete(quarantined(plan.product, targets[row]))

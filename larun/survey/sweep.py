@@ -92,6 +92,8 @@ def start_sweep(root: Root, product: Product, settings: Settings) -> SweepRun:
         The sector is not in the store.
     RunFailed
         Shards of the sector are not ingested yet.
+    StoreError
+        A repair of the sector is not finished.
     BundleError
         The model bundle cannot be used.
     """
@@ -102,6 +104,7 @@ def start_sweep(root: Root, product: Product, settings: Settings) -> SweepRun:
             f"{len(pending)} of {plan.n_shards} shards of {product} are not ingested, the first is {pending[0]}; "
             "run `larun ingest` again, it goes on where it stopped"
         )
+    ledger.require_settled(root, product)
     bundle = load_bundle(settings.sweep.bundle, root)
     stored = records_digest(root, plan)
     deciding = {
@@ -157,6 +160,7 @@ def sweep_shards(work: SweepWork) -> dict[str, int]:
         Number of targets by detection status.
     """
     plan = load_plan(work.root, work.run.product)
+    ledger.require_settled(work.root, work.run.product)
     bundle = load_bundle(work.run.bundle, work.root)
     if plan.digest != work.run.plan_digest or bundle.digest != work.run.bundle_digest:
         changed = "plan" if plan.digest != work.run.plan_digest else "bundle"

@@ -1,6 +1,7 @@
-"""Ingests a small sector in children that kill themselves, and tells what is left; run by test_ingest_kill.py.
+"""Ingests or repairs a small sector in children that kill themselves, and tells what is left.
 
-`python kill_driver.py FILES WORK` prints one JSON object. The parent only imports and forks: it never runs
+`python kill_driver.py ingest|repair FILES WORK`, run by test_ingest_kill.py and test_repair_kill.py, prints one JSON
+object. The parent only imports and forks: it never runs
 larun, so that every child starts with one thread and without open files.
 """
 
@@ -12,6 +13,8 @@ import sys
 import traceback
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -20,10 +23,13 @@ import fsspec.implementations.local  # noqa: F401
 import pandas as pd  # noqa: F401 - pyarrow imports it on first use; here, once for all children
 from tiny_sector import PRODUCT, SETTINGS, tree
 
-from larun import objects
+from larun import ledger, objects
 from larun.archive.folder import FolderArchive
+from larun.errors import ProductUnreachable, StoreError
 from larun.objects import PARTIAL_SUFFIX, Root
+from larun.store.sector import SHARD_ARRAYS, object_hash, object_path
 from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
+from larun.survey.repair import repairable
 
 MODES = ("before", "torn", "unrenamed", "after")
 """Where in a write the process dies: before it, with half a partial file, with a whole one, when it is done."""
@@ -33,6 +39,36 @@ def ingest(root: Path, files: str) -> None:
     store, archive = Root(str(root)), FolderArchive(files)
     plan = start_ingest(store, [archive], PRODUCT, SETTINGS)
     ingest_shards(IngestWork.of(store, [archive], plan, range(plan.n_shards), SETTINGS))
+
+
+class Broken(FolderArchive):
+    """Some products are out of reach, and some arrive damaged."""
+
+    unreachable, corrupt = frozenset({22, 29}), frozenset({25, 26})
+
+    def fetch(self, product, target):
+        tic = target.star.target_id
+        if tic in self.unreachable:
+            raise ProductUnreachable("503")
+        fetched = super().fetch(product, target)
+        return replace(fetched, data=fetched.data[:-2880]) if tic in self.corrupt else fetched
+
+
+class Noting(FolderArchive):
+    """Writes the number of every target that it is asked for to a file."""
+
+    notes: Path
+
+    def fetch(self, product, target):
+        with self.notes.open("a") as file:
+            file.write(f"{target.star.target_id}\n")
+        return super().fetch(product, target)
+
+
+def repair(root: Path, archive: FolderArchive) -> None:
+    store = Root(str(root))
+    plan = start_ingest(store, [archive], PRODUCT, SETTINGS)
+    ingest_shards(IngestWork.of(store, [archive], plan, repairable(store, plan), SETTINGS, repair=True))
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -53,15 +89,22 @@ def die() -> None:
 
 
 def note_writes(notes: Path) -> None:
-    """Write the path of every store write to a file."""
-    write = objects._write_local
+    """Write the path of every store write, and of every deletion, to a file."""
+    write, delete = objects._write_local, Root.delete
 
     def noted(path, data):
         with notes.open("a") as file:
-            file.write(f"{path}\n")
+            file.write(f"write {path}\n")
         write(path, data)
 
+    def noted_deletion(root, path):
+        if root.exists(path):
+            with notes.open("a") as file:
+                file.write(f"delete {root.full(path)}\n")
+        delete(root, path)
+
     objects._write_local = noted
+    Root.delete = noted_deletion
 
 
 def die_at(number: int, mode: str) -> None:
@@ -87,6 +130,21 @@ def die_at(number: int, mode: str) -> None:
         die()
 
     objects._write_local = deadly
+
+
+def die_after_deletion(number: int) -> None:
+    """Kill this process after its deletion number `number` of something that was there."""
+    delete, done = Root.delete, 0
+
+    def deadly(root, path):
+        nonlocal done
+        there = root.exists(path)
+        delete(root, path)
+        done += there
+        if there and done - 1 == number:
+            die()
+
+    Root.delete = deadly
 
 
 POINTS = {
@@ -117,20 +175,23 @@ def points(paths: list[str]) -> list[tuple[int, str]]:
     ]
 
 
-def main(files: str, work: str) -> None:
-    # A signal loses nothing that was handed to the system, so that flushing would only cost time here.
-    os.fsync = lambda handle: None
-    place = Path(work)
-    notes = place / "writes"
-    undisturbed = place / "undisturbed"
+def noted(work: Callable[[], None], notes: Path) -> list[tuple[str, str]]:
+    """What `work` writes and deletes, in order: a verb and a path."""
 
-    def noted_ingest():
+    def with_notes():
         note_writes(notes)
-        ingest(undisturbed, files)
+        work()
 
-    code = in_child(noted_ingest)
+    if in_child(with_notes):
+        raise RuntimeError("the undisturbed run failed")
+    return [tuple(line.split(" ", 1)) for line in notes.read_text().splitlines()]
+
+
+def kill_ingests(files: str, place: Path) -> dict:
+    undisturbed = place / "undisturbed"
+    steps = noted(lambda: ingest(undisturbed, files), place / "writes")
+    paths = [path for verb, path in steps if verb == "write"]
     expected = tree(undisturbed)
-    paths = notes.read_text().split()
     results = []
     for number, mode in points(paths):
         root = place / "killed"
@@ -154,7 +215,90 @@ def main(files: str, work: str) -> None:
             }
         )
         shutil.rmtree(root)
-    print(json.dumps({"undisturbed": code, "files": len(expected), "results": results}))  # noqa: T201
+    return {"files": len(expected), "results": results}
+
+
+def kill_repairs(files: str, place: Path) -> dict:
+    sound, broken = place / "sound", place / "broken"
+    codes = [in_child(lambda: ingest(sound, files)), in_child(lambda: begin(broken, files))]
+    expected = tree(sound)
+    repaired = place / "repaired"
+    shutil.copytree(broken, repaired)
+    steps = noted(lambda: repair(repaired, FolderArchive(files)), place / "writes")
+    results = []
+    for kill, mode, path in repair_points(steps):
+        root = place / "killed"
+        shutil.copytree(broken, root)
+        Noting.notes = place / "asked"
+
+        def killed(kill=kill, root=root):
+            kill()
+            repair(root, FolderArchive(files))
+
+        death = in_child(killed)
+        results.append(
+            {
+                "path": str(Path(path).relative_to(repaired)),
+                "mode": mode,
+                "death": death,
+                "torn": torn_shards(root),
+                "again": in_child(lambda root=root: repair(root, Noting(files))),
+                "asked": sorted(map(int, Noting.notes.read_text().split())) if Noting.notes.exists() else [],
+                "same": tree(root) == expected,
+            }
+        )
+        Noting.notes.unlink(missing_ok=True)
+        shutil.rmtree(root)
+    return {"codes": codes, "repaired": tree(repaired) == expected, "steps": len(steps), "results": results}
+
+
+def begin(root: Path, files: str) -> None:
+    """Ingest while archives are broken."""
+    store, archive = Root(str(root)), Broken(files)
+    plan = start_ingest(store, [FolderArchive(files)], PRODUCT, SETTINGS)
+    ingest_shards(IngestWork.of(store, [archive], plan, range(plan.n_shards), SETTINGS))
+
+
+def repair_points(steps: list[tuple[str, str]]) -> list[tuple[Callable[[], None], str, str]]:
+    """After every write and every deletion; and in the middle of a few writes."""
+    found = []
+    writes = [path for verb, path in steps if verb == "write"]
+    for number, path in enumerate(writes):
+        modes = ["after"]
+        if path.endswith(("repairs/000001.json", "flux/c/1/0", "records/000001.json")):
+            modes += ["torn", "unrenamed"]
+        found += [(partial(die_at, number, mode), mode, path) for mode in modes]
+    deletions = [path for verb, path in steps if verb == "delete" and not path.endswith(".writable")]
+    probes = sum(path.endswith(".writable") for verb, path in steps if verb == "delete")
+    found += [(partial(die_after_deletion, number + probes), "deleted", path) for number, path in enumerate(deletions)]
+    return found
+
+
+def torn_shards(place: Path) -> list[int]:
+    """Shards that a sweep would take, and of which an object is not what the record says."""
+    root = Root(str(place))
+    try:
+        ledger.require_settled(root, PRODUCT)
+    except StoreError:
+        return []
+    plan = ledger.load_plan(root, PRODUCT)
+
+    def data(name: str, shard: int) -> bytes | None:
+        path = place / object_path(plan, name, shard)
+        return path.read_bytes() if path.exists() else None
+
+    return [
+        record.shard
+        for record in ledger.records(root, PRODUCT)
+        if any(object_hash(data(a.name, record.shard)) != record.hashes[a.name] for a in SHARD_ARRAYS)
+    ]
+
+
+def main(what: str, files: str, work: str) -> None:
+    # A signal loses nothing that was handed to the system, so that flushing would only cost time here.
+    os.fsync = lambda handle: None
+    kill = {"ingest": kill_ingests, "repair": kill_repairs}[what]
+    print(json.dumps(kill(files, Path(work))))  # noqa: T201
 
 
 if __name__ == "__main__":

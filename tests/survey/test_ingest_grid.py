@@ -11,7 +11,6 @@ from larun.lightcurve import LightCurve, Star
 from larun.schema import FLUX_ARRAYS
 from larun.survey.align import align
 from larun.survey.grid import freeze_grid, spacecraft_time
-from larun.survey.obtain import source_name
 
 STEP = 120 / 86400
 
@@ -131,9 +130,3 @@ def test_cadences_that_do_not_fit_are_refused(plan, columns):
     with pytest.raises(ProductCorrupt, match=r"at 6 cadences its time differs .* by 0\.02100 d"):
         place(replace(good, time=good.time + 0.02), plan, columns, 0)
     assert np.isnan(columns["flux"]).all()
-
-
-def test_source_names():
-    assert source_name("/data/files/a.fits") == "a.fits"
-    assert source_name("a.fits") == "a.fits"
-    assert source_name("s3://stpubdata/tess/a.fits") == "s3://stpubdata/tess/a.fits"
