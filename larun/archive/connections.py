@@ -17,10 +17,10 @@ from larun.errors import ArchiveOutage
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 5.0
+IDLE_S = 1.0
 """A connection that nobody used for so long is closed, and its permit given back."""
 
-_LOOK_S = 1.0
+_LOOK_S = 0.25
 """So often somebody looks for idle connections and overdue answers."""
 
 _LONGEST_SILENCES = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import re
 import socket
@@ -241,9 +242,10 @@ def _through_proxy(proxy: str, options: dict) -> urllib3.ProxyManager:
 def _broken(error: Exception) -> str:
     """How a connection broke, in words without a URL."""
     inner = next((arg for arg in error.args if isinstance(arg, Exception)), error)
-    if isinstance(inner, wrong.IncompleteRead):
-        expected = "" if inner.expected is None else f" of {(inner.partial or 0) + inner.expected}"
-        return f"the answer broke off after {inner.partial or 0}{expected} bytes"
+    if isinstance(inner, http.client.IncompleteRead):
+        came = inner.partial if isinstance(inner.partial, int) else len(inner.partial)
+        of = "" if inner.expected is None else f" of {came + inner.expected}"
+        return f"the answer broke off after {came}{of} bytes"
     if isinstance(inner, wrong.InvalidChunkLength):
         return "the answer broke off between two chunks"
     if isinstance(inner, ConnectionResetError):

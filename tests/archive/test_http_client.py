@@ -1,0 +1,386 @@
+"""The HTTP client against the archive on loopback and against servers that misbehave at will."""
+
+import datetime as dt
+import logging
+import ssl
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+
+import numpy as np
+import pytest
+
+import larun.config
+from larun.archive import connections, wire
+from larun.archive.decode import decode
+from larun.archive.http import Client
+from larun.archive.wire import redact, retry_after
+from larun.errors import ArchiveOutage, ArchiveRefused, ProductUnreachable
+from tests.archive.stub import Stub, reply
+from tests.loopback import Faults, Library, Loopback
+from tests.tiny_sector import columns_of, file_name
+
+PASSING = ("429", "429-date", "500", "502", "503", "503-date", "504", "403", "truncated", "truncated-chunked",
+           "stall", "reset", "empty", "redirect-loop")  # fmt: skip
+"""Faults after which the same request succeeds."""
+
+LASTING = {101: "500", 102: "redirect-cycle", 103: "404", 104: "403", 105: "truncated"}
+
+
+def settings(**changes):
+    quick = {
+        "attempts": 3,
+        "backoff_s": 0.01,
+        "connect_timeout_s": 2.0,
+        "read_timeout_s": 0.6,
+        "requests_per_s": 1e5,
+        "outage_failures": 50,
+        "patience_s": 30.0,
+    }
+    return larun.config.load(archives=quick | changes).archives
+
+
+@pytest.fixture(scope="module")
+def server():
+    script = {tic: [kind] for tic, kind in enumerate(PASSING, start=1)}
+    numbers = [*script, *LASTING, 50, 51]
+    faults = Faults(script=script | {50: ["redirect"]}, always=LASTING, retry_after_s=0.4)
+    with Loopback(Library.tiny(numbers), faults) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    client = Client("mast", settings(), "")
+    client.get(url_of(server, 51))
+    yield client
+    client.close()
+
+
+def url_of(server, tic: int) -> str:
+    return f"{server.url}/api/v0.1/Download/file?uri=mast:TESS/product/{file_name(tic)}"
+
+
+def requests(server, tic: int) -> list[dict]:
+    return [r for r in server.requests("mast") if r["name"] == file_name(tic)]
+
+
+def sound(data: bytes, tic: int) -> bool:
+    """Whether it is the star's file, every checksum right."""
+    return decode(data).star.target_id == tic and np.array_equal(
+        decode(data).flux, columns_of(tic)["PDCSAP_FLUX"], equal_nan=True
+    )
+
+
+@pytest.mark.parametrize(("tic", "kind"), list(enumerate(PASSING, start=1)))
+def test_a_fault_that_passes_is_asked_for_again(server, client, tic, kind):
+    answer = client.get(url_of(server, tic))
+    assert sound(answer.data, tic)
+    first, *_, last = requests(server, tic)
+    assert first["fault"] == kind
+    assert last["fault"] == ""
+    if kind in ("429", "503"):
+        assert last["start"] >= first["end"] + 0.4
+    if kind in ("429-date", "503-date"):
+        assert last["start"] >= first["end"], "an HTTP date has whole seconds"
+
+
+@pytest.mark.parametrize("tic", [101, 102, 104, 105])
+def test_a_fault_that_stays_is_unreachable_after_the_last_attempt(server, client, tic):
+    before = len(requests(server, tic))
+    with pytest.raises(ProductUnreachable, match="the last of 3 attempts") as caught:
+        client.get(url_of(server, tic))
+    assert url_of(server, tic).partition("?")[0] in str(caught.value)
+    if tic != 102:
+        assert len(requests(server, tic)) - before == 3
+
+
+def test_a_missing_file_is_an_answer_at_once(server, client):
+    before = len(requests(server, 103))
+    assert client.get(url_of(server, 103)).status == 404
+    assert len(requests(server, 103)) - before == 1
+
+
+def test_a_redirect_is_followed(server, client):
+    assert sound(client.get(url_of(server, 50)).data, 50)
+    assert [r["status"] for r in requests(server, 50)] == [302, 200]
+
+
+def test_threads_reuse_connections_and_never_open_more_than_allowed():
+    with Stub(lambda head: [0.01, reply(200, b"x")]) as stub:
+        client = Client("mast", settings(mast_connections=3), "")
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda i: client.get(f"{stub.url}/{i}").data, range(60)))
+        client.close()
+    assert answers == [b"x"] * 60
+    assert 1 < stub.most_open <= 3
+
+
+def test_clients_of_one_process_share_its_budget(monkeypatch):
+    monkeypatch.setattr(connections, "IDLE_S", 0.02)
+    monkeypatch.setattr(connections, "_LOOK_S", 0.02)
+    with Stub(lambda head: [0.02, reply(200, b"x")]) as stub:
+        rules = settings(mast_connections=2)
+        clients = [Client("mast", rules, "") for _ in range(3)]
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(lambda i: clients[i % 3].get(f"{stub.url}/{i}"), range(30)))
+        for client in clients:
+            client.close()
+    assert stub.most_open <= 2
+
+
+def test_an_idle_connection_is_closed_and_opened_again(monkeypatch):
+    monkeypatch.setattr(connections, "IDLE_S", 0.05)
+    monkeypatch.setattr(connections, "_LOOK_S", 0.05)
+    with Stub(lambda head: [reply(200, b"x")]) as stub:
+        client = Client("mast", settings(), "")
+        client.get(stub.url)
+        assert stub.open_now == 1
+        end = time.monotonic() + 5
+        while stub.open_now and time.monotonic() < end:
+            time.sleep(0.02)
+        assert stub.open_now == 0
+        assert client.get(stub.url).data == b"x"
+        client.close()
+
+
+def test_close_lets_go_of_every_connection():
+    with Stub(lambda head: [reply(200, b"x")]) as stub:
+        client = Client("mast", settings(), "")
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: client.get(stub.url), range(8)))
+        client.close()
+        end = time.monotonic() + 5
+        while stub.open_now and time.monotonic() < end:
+            time.sleep(0.01)
+        assert stub.open_now == 0
+
+
+def test_a_body_that_trickles_is_cut_off(monkeypatch):
+    monkeypatch.setattr(connections, "_LONGEST_SILENCES", 2)
+    monkeypatch.setattr(connections, "_LOOK_S", 0.05)
+
+    def trickle(head):
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+        for _ in range(1000):
+            yield b"x"
+            yield 0.1
+
+    with Stub(trickle) as stub:
+        client = Client("mast", settings(attempts=1), "")
+        start = time.monotonic()
+        with pytest.raises(ProductUnreachable, match=r"took longer than 1 s"):
+            client.get(stub.url)
+        assert time.monotonic() - start < 4.0
+        client.close()
+
+
+def test_an_answer_shorter_than_announced_says_how_short():
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 30
+    with Stub(lambda head: [cut, None]) as stub:
+        client = Client("mast", settings(attempts=1), "")
+        with pytest.raises(ProductUnreachable, match="broke off after 30 of 100 bytes"):
+            client.get(stub.url)
+        client.close()
+
+
+def test_a_status_that_no_retry_changes_is_asked_for_once():
+    with Stub(lambda head: [reply(400, b"bad")]) as stub:
+        client = Client("mast", settings(), "")
+        with pytest.raises(ProductUnreachable, match="answers 400"):
+            client.get(stub.url)
+        client.close()
+    assert len(stub.heads) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 407])
+def test_a_service_that_refuses_from_the_first_is_refused(status):
+    with Stub(lambda head: [reply(status)]) as stub:
+        client = Client("mast", settings(), "")
+        with pytest.raises(ArchiveRefused, match=f"answers {status}, 3 times.*credentials"):
+            client.get(stub.url)
+        client.close()
+
+
+def test_a_post_is_sent_with_its_body_and_retried():
+    answers = iter([reply(503), reply(200, b"{}")])
+    with Stub(lambda head: [next(answers)]) as stub:
+        client = Client("mast", settings(), "")
+        # The stub reads heads alone: an empty body keeps its place in the stream.
+        assert client.post(stub.url, b"").data == b"{}"
+        client.close()
+    assert [head.split()[0] for head in stub.heads] == ["POST", "POST"]
+
+
+def test_secrets_of_an_url_appear_nowhere(caplog):
+    caplog.set_level(logging.DEBUG)
+    secret = "s3cr3t"
+    with Stub(lambda head: [reply(302, b"", f"Location: /other?X-Amz-Signature={secret}")]) as stub:
+        client = Client("mast", settings(), "")
+        with pytest.raises(ProductUnreachable) as caught:
+            client.get(f"http://user:{secret}@127.0.0.1:{stub.port}/file?token={secret}&uri=mast:TESS")
+        client.close()
+    assert secret not in str(caught.value) + repr(caught.value) + str(caught.value.__cause__)
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("larun")]
+    assert ours
+    assert secret not in "".join(ours)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:p@host/a?b=c", "https://host/a?b=c"),
+        ("https://host/a?uri=mast:TESS/x&X-Amz-Credential=AK%2F1&X-Amz-Signature=ff&X-Amz-Expires=9",
+         "https://host/a?uri=mast:TESS/x&X-Amz-Credential=...&X-Amz-Signature=...&X-Amz-Expires=9"),
+        ("http://host/?AWSAccessKeyId=1&Signature=2", "http://host/?AWSAccessKeyId=...&Signature=..."),
+        ("http://host/a#token", "http://host/a"),
+    ],
+)  # fmt: skip
+def test_redaction(url, shown):
+    assert redact(url) == shown
+
+
+def test_retry_after_in_seconds_and_as_a_date():
+    now = 1_700_000_000.0
+    assert retry_after({"retry-after": "7"}, now) == 7.0
+    assert retry_after({"retry-after": formatdate(now + 90, usegmt=True)}, now) == 90.0
+    assert retry_after({"retry-after": formatdate(now - 90, usegmt=True)}, now) == 0.0
+    skewed = {"retry-after": formatdate(now + 1030, usegmt=True), "date": formatdate(now + 1000, usegmt=True)}
+    assert retry_after(skewed, now) == 30.0
+    for nonsense in ("", "soon", "-5", "1.5e400", "Thu, 99 Foo 2020 00:00:00 GMT"):
+        assert retry_after({"retry-after": nonsense}, now) is None
+
+
+def test_waits_are_drawn_from_zero_to_twice_the_mean():
+    client = Client("mast", settings(backoff_s=1.0, max_backoff_s=5.0), "")
+    for n_failures, longest in ((1, 2.0), (2, 4.0), (3, 5.0), (9, 5.0)):
+        waits = [client._wait_s(n_failures) for _ in range(400)]
+        assert 0 <= min(waits) < 0.1 * longest
+        assert 0.9 * longest < max(waits) <= longest
+
+
+def test_while_the_service_is_out_attempts_are_not_spent_and_a_known_file_is_the_probe():
+    """The service goes away in the middle; the request that waits is served when it is back."""
+    away = threading.Event()
+
+    def answer(head):
+        return [reply(503) if away.is_set() else reply(200, b"x")]
+
+    with Stub(answer) as stub:
+        client = Client("mast", settings(attempts=3, outage_failures=3, max_backoff_s=0.05), "")
+        client.get(f"{stub.url}/known")
+        away.set()
+        threading.Timer(1.0, away.clear).start()
+        with ThreadPoolExecutor(3) as pool:
+            assert {a.data for a in pool.map(lambda i: client.get(f"{stub.url}/{i}"), range(3))} == {b"x"}
+        client.close()
+    asked = [head.split()[:2] for head in stub.heads]
+    assert asked.count(["HEAD", "/known"]) >= 3
+    assert len([path for method, path in asked if method == "GET" and path != "/known"]) <= 3 + 3 + 3
+
+
+def test_an_outage_longer_than_patience():
+    with Stub(lambda head: [reply(503)]) as stub:
+        client = Client("mast", settings(attempts=20, outage_failures=3, patience_s=0.3, max_backoff_s=0.1), "")
+        with pytest.raises(ArchiveOutage, match=r"mast does not serve: .*answers 503") as caught:
+            client.get(f"{stub.url}/a")
+        assert "run this again later" in str(caught.value)
+        client.close()
+
+
+def test_retry_after_longer_than_patience_is_an_outage():
+    with Stub(lambda head: [reply(503, b"", "Retry-After: 3600")]) as stub:
+        client = Client("mast", settings(patience_s=10.0), "")
+        start = time.monotonic()
+        with pytest.raises(ArchiveOutage, match="left alone for 3600 s"):
+            client.get(stub.url)
+        client.close()
+    assert time.monotonic() - start < 5.0
+
+
+def test_nobody_listens():
+    with Stub(lambda head: []) as stub:
+        url = stub.url
+    client = Client("mast", settings(), "")
+    with pytest.raises(ProductUnreachable, match="cannot connect: Connection refused"):
+        client.get(url)
+    client.close()
+
+
+def test_a_proxy_that_wants_a_password(monkeypatch):
+    with Stub(lambda head: [reply(407), None]) as stub:
+        monkeypatch.setenv("https_proxy", f"http://user:s3cr3t@127.0.0.1:{stub.port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        client = Client("mast", settings(), "")
+        with pytest.raises(ArchiveRefused, match=r"proxy of the environment .* answers 407") as caught:
+            client.get("https://archive.invalid/file")
+        client.close()
+    assert "s3cr3t" not in str(caught.value)
+    assert "dXNlcjpzM2NyM3Q=" in stub.heads[0], "user:s3cr3t was sent to the proxy as it wants it"
+
+
+def certificate(folder):
+    """A certificate for 127.0.0.1 that nobody vouches for."""
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "cert.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_a_certificate_nobody_vouches_for_and_one_that_the_environment_does(tmp_path, monkeypatch):
+    path = certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(path)
+    with Stub(lambda head: [reply(200, b"x")], tls) as stub:
+        client = Client("mast", settings(), "")
+        with pytest.raises(ArchiveRefused, match=r"127\.0\.0\.1.* certificate cannot be verified.*SSL_CERT_FILE"):
+            client.get(f"{stub.url}/file")
+        client.close()
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        wire._tls.cache_clear()
+        try:
+            assert client.get(f"{stub.url}/file").data == b"x"
+        finally:
+            wire._tls.cache_clear()
+            client.close()
+
+
+def test_a_secure_service_does_not_redirect_to_an_insecure_one(tmp_path, monkeypatch):
+    path = certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    wire._tls.cache_clear()
+    with Stub(lambda head: [reply(302, b"", "Location: http://127.0.0.1:1/")], tls) as stub:
+        client = Client("mast", settings(), "")
+        try:
+            with pytest.raises(ArchiveRefused, match="not secure"):
+                client.get(f"{stub.url}/file")
+        finally:
+            wire._tls.cache_clear()
+            client.close()
