@@ -151,8 +151,8 @@ class Allowance:
 
     @property
     def open_permits(self) -> int:
-        """Permits that cover a connection, or may still."""
-        return self.limits.connections - self._free
+        """Permits that cover a connection now."""
+        return len(self._held)
 
     @property
     def state(self) -> str:

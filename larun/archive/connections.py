@@ -186,6 +186,7 @@ class Connections:
     def _acquire(self, generation: int) -> None:
         """Get permits until nobody waits for a connection."""
         while True:
+            line = None
             try:
                 line = open_line(self._service, self._settings, self._budget)
                 with self._changed:
@@ -195,6 +196,8 @@ class Connections:
                     line.wait()
             except ArchiveOutage as error:
                 self._fail(generation, error)
+                if line is not None:
+                    line.close()
                 return
             settings = self._settings
             longest_s = _LONGEST_SILENCES * settings.read_timeout_s

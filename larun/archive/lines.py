@@ -201,10 +201,12 @@ class SharedLine:
         except OSError as error:
             raise self._gone(error) from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._send(f"hello {token} {service} {socket.gethostname()}:{os.getpid()}\n".encode())
+        self._pending = f"hello {token} {service} {socket.gethostname()}:{os.getpid()}\n".encode()
 
     def wait(self) -> None:
         """As in `Line`."""
+        self._send(self._pending)
+        self._pending = b""
         self._verdict()
 
     def ask(self) -> Verdict:
