@@ -233,6 +233,23 @@ def test_a_wrong_index_is_noticed(root, monkeypatch):
         write_shard(root, plan, 0, shard_columns(plan, 0))
 
 
+def test_an_object_that_cannot_be_written_leaves_the_targets_pending(root, monkeypatch):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    write = Root.write
+
+    def full(self, path, data):
+        if "/centroid_row/c/" in path:
+            raise StoreError("cannot write: No space left on device")
+        write(self, path, data)
+
+    monkeypatch.setattr(Root, "write", full)
+    with pytest.raises(StoreError, match="No space left"):
+        write_shard(root, plan, 0, shard_columns(plan, 0))
+    assert root.exists(f"{LOCATION}/flux/c/0/0")
+    assert not root.exists(f"{LOCATION}/status/c/0")
+
+
 def test_targets_come_in_chunk_by_chunk(root, tmp_path):
     """The same objects as of a whole shard, from arrays that are used again for every chunk."""
     plan = plan_of(6)
