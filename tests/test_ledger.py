@@ -151,3 +151,76 @@ def test_record_holds_no_time_of_day(plan):
     """Two records of the same work are equal bytes."""
     first, second = record_of(plan, 0), record_of(plan, 0)
     assert json.dumps(first.as_json()) == json.dumps(second.as_json())
+
+
+def with_reasons(plan, index, reasons, **changes):
+    record = record_of(plan, index, ["unreachable"] * len(reasons))
+    outcomes = (replace(o, reason=r, **changes) for o, r in zip(record.outcomes, reasons, strict=True))
+    return replace(record, outcomes=tuple(outcomes))
+
+
+def test_like_reasons_are_one_line_with_an_example(root, plan):
+    name = "tess2018206045859-s0001-{:016d}-0120-s_lc.fits"
+    first = [f"https://cloud.example/tess/{name.format(i)} answers 503 and asks for {i} s" for i in range(4)]
+    write_record(root, PRODUCT, with_reasons(plan, 0, first))
+    second = [f"{name.format(i)} came with 0x{i:x}a of 2039{i}40 bytes" for i in range(4)]
+    write_record(root, PRODUCT, with_reasons(plan, 1, second))
+    last = with_reasons(plan, 2, ["the cloud is grey", first[0]])
+    write_record(root, PRODUCT, replace(last, outcomes=(last.outcomes[0], replace(last.outcomes[1], status="corrupt"))))
+    reasons = counts(root, PRODUCT).by_reason
+    assert [(r.status, r.targets) for r in reasons] == [
+        ("unreachable", 4), ("unreachable", 4), ("unreachable", 1), ("corrupt", 1),
+    ]  # fmt: skip
+    assert reasons[0].kind == "ADDRESS answers N and asks for N s"
+    assert reasons[1].kind == "FILE came with N of N bytes"
+    assert reasons[0].example.target_id == 0
+    assert reasons[0].example.reason == first[0]
+    assert sum(r.targets for r in reasons) == len(counts(root, PRODUCT).failures)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("7 good cadences of 48, at least 10 are needed", "N good cadences of N, at least N are needed"),
+        ("this is not FITS: it starts with b'<a \\'x', expected b'SIMPLE  ='",
+         "this is not FITS: it starts with BYTES, expected BYTES"),
+        ("sum must be ffffffff and is 03fe12ab; bits changed", "sum must be ffffffff and is N; bits changed"),
+        ("cloud: the bucket has no tess/public/a_lc.fits (status 404); mast: MAST has no a_lc.fits",
+         "cloud: the bucket has no FILE (status N); mast: MAST has no FILE"),
+        ("mast: http://127.0.0.1:8080/api/v0.1/Download/file?uri=mast:TESS/product/a answers 504",
+         "mast: ADDRESS answers N"),
+    ],
+)  # fmt: skip
+def test_the_kind_of_a_reason(reason, kind):
+    assert ledger.reason_kind(reason) == kind
+
+
+def test_archives_and_left_out_cadences_are_counted(root, plan):
+    record = record_of(plan, 0, ["stored", "stored", "corrupt", "absent"])
+    named = zip(record.outcomes, ("mast", "cloud", "mast", ""), (0, 3, 3, 0), strict=True)
+    outcomes = tuple(replace(o, archive=name, n_outside=n) for o, name, n in named)
+    write_record(root, PRODUCT, replace(record, outcomes=outcomes))
+    found = counts(root, PRODUCT)
+    assert found.by_archive == {"cloud": 1, "mast": 2}
+    assert found.outside == 1
+    assert read_record(root, plan, 0).outcomes == outcomes
+
+
+def test_a_record_is_replaced_only_if_it_is_the_one_that_was_read(root, plan):
+    old, new = record_of(plan, 0, ["unreachable"] + ["stored"] * 3), record_of(plan, 0)
+    write_record(root, PRODUCT, old)
+    ledger.replace_record(root, PRODUCT, old, new)
+    assert read_record(root, plan, 0) == new
+    with pytest.raises(StoreError, match="two runs worked on one sector at once"):
+        ledger.replace_record(root, PRODUCT, old, new)
+    assert read_record(root, plan, 0) == new
+
+
+def test_a_repair_that_is_not_finished_is_seen(root, plan):
+    ledger.require_settled(root, PRODUCT)
+    assert ledger.unfinished_repairs(root, PRODUCT) == []
+    for shard in (2, 0):
+        root.write_json(PRODUCT.repair(shard), {})
+    assert ledger.unfinished_repairs(root, PRODUCT) == [0, 2]
+    with pytest.raises(StoreError, match=r"repair of 2 shards .* the first is 0.*ingest --repair"):
+        ledger.require_settled(root, PRODUCT)

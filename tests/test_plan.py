@@ -1,6 +1,8 @@
 """The frozen plan: order, digest, and refusal of another one."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +13,7 @@ from larun.errors import NotInStore, PlanMismatch, StoreError
 from larun.lightcurve import CadenceGrid, Star
 from larun.objects import Root
 from larun.paths import Product
-from larun.plan import PlannedTarget, load_plan, order_targets
+from larun.plan import ListOrigin, PlannedTarget, load_plan, order_targets
 
 
 def target(number, ra=0.0, dec=0.0, camera=1, ccd=1):
@@ -124,3 +126,29 @@ def test_neighbours_in_the_order_are_neighbours_on_the_sky():
 
     points = vectors(ordered)
     assert step(points) < 0.2 * step(rng.permutation(points))
+
+
+def test_the_origin_of_the_list_is_kept_and_is_no_part_of_the_digest(tmp_path):
+    root = Root(str(tmp_path))
+    origin = ListOrigin("mast", "https://archive.example/list.sh", "ab" * 32)
+    plan = replace(plan_of(4), target_list=origin)
+    assert plan.digest == plan_of(4).digest
+    plan.save(root)
+    assert load_plan(root, PRODUCT).target_list == origin
+
+
+def test_of_two_plans_saved_at_once_the_first_stays_whole(tmp_path):
+    """Two runs begin the same sector, one of them with other settings; neither mixes its table with the other's."""
+    root = Root(str(tmp_path))
+    plans = [plan_of(4), plan_of(6), replace(plan_of(8), min_good_cadences=11)] * 3
+    start = threading.Barrier(len(plans))
+
+    def save(plan):
+        start.wait()
+        return plan.save(root)
+
+    with ThreadPoolExecutor(len(plans)) as pool:
+        written = list(pool.map(save, plans))
+    assert sum(written) == 1
+    assert load_plan(root, PRODUCT).digest == plans[written.index(True)].digest
+    assert not plan_of(4).save(root)
