@@ -12,7 +12,7 @@ from larun.archive import files
 from larun.archive.holdings import HeldFile
 from larun.archive.stars import WantedStar
 from larun.config import Settings
-from larun.errors import ArchiveError, LarunError, NotInStore, ProductError
+from larun.errors import ArchiveError, InputError, LarunError, NotInStore, ProductError
 from larun.lightcurve import LightCurve, Shard, shard_of
 from larun.network.infer import Classifier
 from larun.objects import Root
@@ -73,7 +73,11 @@ def _answers(
     if not _is_there(name):
         if star is not None:
             return _of_star(WantedStar(name, *star), settings, classifier, archives, sector)
-        if archives is not None and not name.lower().endswith(_FILE_SUFFIXES):
+        if not name.lower().endswith(_FILE_SUFFIXES):
+            if archives is None:
+                raise InputError(
+                    f"there is no file {name}; if it is a star's name, look it up with --archive lightkurve"
+                )
             stars = archives.resolve(name)
             return [a for its in stars for a in _of_star(its, settings, classifier, archives, sector)]
     curve = files.read(name)

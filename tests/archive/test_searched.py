@@ -44,6 +44,7 @@ _NUMBERS = itertools.count()
 def server():
     tess_spoc = Library.tiny(TICS[:2]).under("tess-spoc", 1800.0)
     library = Library.kepler() + in_two_parts() + Library.tiny(TICS) + Library.tiny(TICS[:3], sector=2) + tess_spoc
+    library += near_one_place()
     with Loopback(library) as server:
         yield server
 
@@ -72,6 +73,17 @@ def in_two_parts():
     data = kepler.product_bytes(star, 102, 2500.0, 120000, 300)
     name = held.name.replace("-c01_", "-c102_")
     return Library((dataclasses.replace(held, name=name, sector=10, content=data, size=len(data)),))
+
+
+def near_one_place():
+    """Three stars 3, 8 and 11 arcsec north of the place named Trio, and one 11 arcsec north of Lonely."""
+    north = {41: ("Trio", 8), 42: ("Trio", 3), 43: ("Trio", 11), 44: ("Lonely", 11)}
+    names = {"Trio": (10.0, 60.0), "Lonely": (20.0, 60.0)}
+    held = []
+    for item in Library.tiny(north).held:
+        name, arcsec = north[item.target_id]
+        held.append(dataclasses.replace(item, ra=names[name][0], dec=names[name][1] + arcsec / 3600))
+    return Library(tuple(held), names)
 
 
 def planned(tic):
@@ -114,6 +126,15 @@ def test_a_star_and_its_name_are_one_target(archive):
     assert star.text == "KIC 11904151"
 
 
+def test_a_name_is_the_nearest_target_at_its_position(archive):
+    (star,) = archive.resolve(parse_stars(["trio"]))
+    assert star == WantedStar("trio", "tess", 42)
+    with pytest.raises(InputError, match="Lonely"):
+        archive.resolve(parse_stars(["Lonely"]))
+    with pytest.raises(InputError, match="target of k2 named Trio"):
+        archive.resolve(parse_stars(["Trio"]), mission="k2")
+
+
 def test_stars_that_do_not_exist(archive, caplog):
     stars = parse_stars(["TIC 11", "TIC 999"])
     assert [star.number for star in archive.segments(stars)[PRODUCT]] == [11, 999]
@@ -139,7 +160,7 @@ def test_a_sector_is_listed_as_mast_lists_it(archive, settings, monkeypatch, ser
     (mast,) = open_archives("mast", settings)
     assert ours.targets == mast.targets(PRODUCT).targets
     mast.close()
-    assert len(ours) == len(TICS)
+    assert len(ours) == len(TICS) + 4
     assert len(ours.sha256) == 64
     assert [target.star.target_id for target in archive.targets(Q2)] == [11904151]
     with pytest.raises(InputError, match="s0099"):

@@ -158,6 +158,7 @@ def test_files_that_are_no_light_curve(name, content, status, tmp_path, settings
 def test_names_that_are_nothing(tmp_path, settings):
     for name in (tmp_path / "missing.fits", tmp_path, "", "Pi Mensae", "x" * 300):
         assert one(name, settings)["status"] == "unreadable"
+    assert "--archive lightkurve" in one("Pi Mensae", settings)["reason"]
 
 
 def test_a_star_in_several_sectors_has_one_answer_each(tmp_path):
