@@ -64,7 +64,7 @@ def theirs(server, tmp_path_factory):
         ],
     }
     (folder / "job.json").write_text(json.dumps(job))
-    variables = unmodified_client.environment(folder / "home", server.url)
+    variables = server.astroquery_environment(folder / "client")
     ran = subprocess.run(
         [sys.executable, unmodified_client.__file__, folder / "job.json", folder / "result.npz"],
         env=os.environ | variables, capture_output=True, text=True, timeout=280, check=False,
@@ -73,6 +73,7 @@ def theirs(server, tmp_path_factory):
     with np.load(folder / "result.npz") as arrays:
         found = {name: arrays[name] for name in arrays.files}
     server.set_faults(Faults())
+    assert not server.requests("connect"), "a host that is not on loopback was asked"
     return found
 
 

@@ -19,22 +19,6 @@ COLUMNS = {
 """Field of `larun.lightcurve.LightCurve` -> column of lightkurve."""
 
 
-def environment(folder: Path, url: str) -> dict[str, str]:
-    """Variables that lead both clients to another archive; one host is written into astroquery: a proxy leads there."""
-    config = folder / "config"
-    config.mkdir(parents=True)
-    (config / "astroquery.cfg").write_text(f"[mast]\nserver = {url}\ncatalogs_server = {url}\n")
-    (folder / "cache").mkdir()
-    return {
-        "ASTROPY_CONFIG_DIR": str(config),
-        "ASTROPY_CACHE_DIR": str(folder / "cache"),
-        "LIGHTKURVE_CACHE_DIR": str(folder / "cache"),
-        "http_proxy": url,
-        "no_proxy": "127.0.0.1",
-        "HOME": str(folder),
-    }
-
-
 def plain(column) -> np.ndarray:
     """Values of an astropy column without unit and mask, NaN where masked."""
     values = getattr(column, "unmasked", column)
