@@ -23,7 +23,7 @@ from larun.plan import Plan
 from larun.schema import Status
 from larun.store import lease
 from larun.survey.deferral import clear_deferral, note_deferral
-from larun.survey.discover import holds_named_stars
+from larun.survey.discover import holds_named_stars, sectors_to_do
 from larun.survey.ingest import IngestWork, start_ingest
 from larun.survey.offered import offered_product
 from larun.survey.repair import repairable
@@ -49,12 +49,12 @@ def ingest(
     config: str | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> dict[str, Any] | State:
-    """Bring a sector, or all light curves of some stars, from the archives into the store.
+    """Bring a sector, what is new, or all light curves of some stars, from the archives into the store.
 
     Parameters
     ----------
     sector : int, optional
-        Sector, quarter or campaign; may be left out where stars are named.
+        Sector, quarter or campaign; by default what `larun.survey.discover` finds for a night.
     archive : str, optional
         Archives in the order in which they are asked, such as ``cloud,mast``; see `larun.survey.archives`.
     mission, author, cadence_s
@@ -73,7 +73,7 @@ def ingest(
     Returns
     -------
     dict
-        See `ingest_product`; of named stars `products`, a list of these.
+        See `ingest_product`; without a sector `products`, a list of these.
 
     Raises
     ------
@@ -87,8 +87,26 @@ def ingest(
         stars = wanted_stars(targets, targets_file, mission)
         return deferrable(lambda: ingest_stars(settings, stars, mission, author, cadence_s, sector))
     if sector is None:
-        raise InputError("name a sector, or stars")
+        return deferrable(lambda: ingest_new(settings, archive))
     return deferrable(lambda: ingest_sector(settings, sector, archive, mission or "tess", author, cadence_s, repair))
+
+
+def ingest_new(settings: Settings, archive: str | None) -> dict[str, Any]:
+    """Ingest the sectors that a night finds unfinished or new; must run inside a flow."""
+    root = Root(settings.root, settings.storage_options)
+    with open_sources(archive, settings) as sources:
+        agenda = sectors_to_do(root, sources.archives, settings)
+        if agenda.unreachable:
+            raise RunDeferred(f"no archive says which sectors there are. Reason: {agenda.unreachable}")
+        found = agenda.to_ingest[: settings.nightly.sectors_per_night]
+        return {"products": [ingest_unfinished(settings, sources, product) for product in found]}
+
+
+def ingest_unfinished(settings: Settings, sources: Sources, product: Product) -> dict[str, Any]:
+    """Finish a repair that broke off, and then the ingest."""
+    if ledger.unfinished_repairs(Root(settings.root, settings.storage_options), product):
+        ingest_product(settings, sources, product, repair=True)
+    return ingest_product(settings, sources, product)
 
 
 def ingest_sector(

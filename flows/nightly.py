@@ -10,12 +10,11 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.deferral import deferrable
-from flows.ingest import ingest_product
+from flows.ingest import ingest_unfinished
 from flows.sources import Sources, open_sources
 from flows.sweep import sweep_product
 from larun.config import Settings, load
 from larun.errors import LarunError, RunDeferred
-from larun.ledger import unfinished_repairs
 from larun.objects import Root
 from larun.paths import Product
 from larun.store import lease
@@ -119,17 +118,12 @@ class _Night:
                 self.deferred.append(f"{product} was not begun.")
                 return
             try:
-                ingested = self._ingest(product)
+                ingested = ingest_unfinished(self.settings, self.sources, product)
             except RunDeferred as error:
                 self.deferred.append(str(error))
                 return
         swept = sweep_product(self.settings, product)
         self.sectors[str(product)] = {"product": str(product), "ingest": ingested, "sweep": swept, "matches": None}
-
-    def _ingest(self, product: Product) -> dict[str, Any]:
-        if unfinished_repairs(self.root, product):
-            ingest_product(self.settings, self.sources, product, repair=True)
-        return ingest_product(self.settings, self.sources, product)
 
     def match(self) -> None:
         """Match published sweeps with the catalogues. What cannot be had waits for another night, and fails none."""

@@ -101,16 +101,16 @@ def sectors_to_do(root: Root, archives: Sequence[Archive], settings: Settings) -
 def offered_sectors(archives: Sequence[Archive], mission: str, author: str, cadence_s: int) -> list[int]:
     """Sectors of a kind of product that any of the archives holds, increasing.
 
-    An archive that does not answer is passed over where another does.
+    An archive that does not answer is passed over where another knows some.
 
     Raises
     ------
     InputError
         None of them can say which sectors it holds.
     ArchiveOutage
-        None of them answers, and one of them may do so later.
+        None of them knows any, and one that does not answer may do so later.
     ArchiveRefused
-        All of them refuse us.
+        None of them knows any, and one refuses us.
     """
     asked = [archive for archive in listing_archives(archives) if isinstance(archive, Discoverer)]
     if not asked:
@@ -124,7 +124,7 @@ def offered_sectors(archives: Sequence[Archive], mission: str, author: str, cade
         except ArchiveError as error:
             log.warning("the archive %s does not say which sectors it holds: %s", archive.name, error)
             failures.append(error)
-    if len(failures) == len(asked):
+    if failures and not found:
         raise next((failure for failure in failures if isinstance(failure, ArchiveOutage)), failures[0])
     return sorted(found)
 

@@ -78,10 +78,22 @@ def test_a_worker_executes_a_deployed_run(api, tmp_path, running_cluster):
     }
     (run,) = api.post("/flow_runs/filter", json=asked).json()
     assert run["state_type"] == "COMPLETED", said[-3000:]
-    assert run["parameters"] == {"sector": 1, "archive": f"folder:{folder}"}
+    assert run["parameters"] == {"archive": f"folder:{folder}"}
     counts = ledger.counts(Root(str(root)), PRODUCT)
     assert counts.complete
     assert counts.by_status["stored"] == 4
+
+
+def test_runs_whose_machine_died_are_found_by_their_heartbeat(api):
+    prefect("automation", "create", "--from-file", str(PROJECT / "deployments" / "zombies.yaml"))
+    (automation,) = api.post("/automations/filter", json={}).json()
+    assert automation["enabled"] is True
+    assert automation["trigger"]["posture"] == "Proactive"
+    assert "prefect.flow-run.Deferred" in automation["trigger"]["expect"]
+    assert automation["actions"][0]["state"] == "CRASHED"
+    template = json.loads((PROJECT / "deployments" / "work-pool.json").read_text())
+    beats = int(template["variables"]["properties"]["env"]["default"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    assert 3 * beats < automation["trigger"]["within"]
 
 
 def wait_for_runs(api: httpx.Client, deployment: str, within_s: float = 60.0) -> list[dict]:
