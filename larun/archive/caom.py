@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 PAGE_ROWS = 50_000
 
-_POLL_S = 1.0
+POLL_S = 1.0
 _COLUMNS = "obs_id,target_name,s_ra,s_dec,t_exptime,dataURL"
 _COLLECTIONS = {"spoc": ("TESS", "SPOC"), "tess-spoc": ("HLSP", "TESS-SPOC"), "qlp": ("HLSP", "QLP")}
 """Collection and provenance of a pipeline in the catalogue."""
@@ -112,7 +112,7 @@ def _page(client: Client, settings: ArchiveSettings, service: str, params: dict,
         errors += status != "EXECUTING"
         if errors >= settings.attempts or time.monotonic() > give_up:
             raise ProductUnreachable(f"{answer.url}: {service} ends as {status}: {str(reply.get('msg', ''))[:200]}")
-        time.sleep(_POLL_S)
+        time.sleep(POLL_S)
 
 
 def _number(value: object) -> float:

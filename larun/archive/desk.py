@@ -31,8 +31,12 @@ class Desk:
         return self.allowances[self._service[permit]]
 
     def leave(self, permit: int, now: float, rest_s: float) -> bool:
-        """Give a permit back; returns whether something was waited for with it."""
-        return self.allowances[self._service.pop(permit)].leave(permit, now, rest_s)
+        """Give a permit back, once or more often; returns whether something was waited for with it."""
+        service = self._service.pop(permit, None)
+        return service is not None and self.allowances[service].leave(permit, now, rest_s)
+
+    def __contains__(self, permit: int) -> bool:
+        return permit in self._service
 
     def decide(self, now: float) -> list[tuple[Decision, str]]:
         """Decisions that are due, with the service that each is about."""

@@ -120,7 +120,7 @@ class LocalDesk:
     def leave(self, permit: int, succeeded: bool) -> None:
         """Take a permit back; a thread that waits for it is told."""
         with self._changed:
-            if succeeded:
+            if succeeded and permit in self._desk:
                 self._desk.of(permit).succeeded(permit)
             self._decided.pop(permit, None)
             if self._desk.leave(permit, self._clock(), REST_S):
