@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -25,6 +25,7 @@ CARD = 80
 _END = b"END" + b" " * (CARD - 3)
 _ALL_ONES = 0xFFFFFFFF
 _PLAIN_FORMAT = re.compile(r"1?([DEKJIB])")
+_LAYOUT_CARDS = frozenset({b"TFIEL", b"TTYPE", b"TFORM", b"TSCAL", b"TZERO", b"TNULL", b"NAXIS", b"PCOUN"})
 _DTYPES = {"D": ">f8", "E": ">f4", "K": ">i8", "J": ">i4", "I": ">i2", "B": "u1"}
 
 
@@ -247,26 +248,18 @@ class Table:
     @cached_property
     def names(self) -> dict[str, str]:
         """Upper-case name of each column -> its name in the file, in the file's order."""
-        header = self.hdu.header
-        names = [header.text(f"TTYPE{i + 1}").strip() for i in range(header.integer("TFIELDS"))]
-        if len({name.upper() for name in names}) != len(names) or "" in names:
-            raise ProductCorrupt(f"the table's columns must have names of their own, they are {names}")
-        return {name.upper(): name for name in names}
+        return _names(self._layout)
 
     @cached_property
     def dtype(self) -> np.dtype | None:
         """Record type of a plain table; None where only astropy can read it."""
-        header = self.hdu.header
-        formats = []
-        for i in range(1, len(self.names) + 1):
-            match = _PLAIN_FORMAT.fullmatch(header.text(f"TFORM{i}").strip())
-            if match is None or any(f"{key}{i}" in header for key in ("TSCAL", "TZERO", "TNULL")):
-                return None
-            formats.append(_DTYPES[match[1]])
-        dtype = np.dtype({"names": list(self.names), "formats": formats}) if formats else None
-        if dtype is None or header.integer("PCOUNT") or dtype.itemsize != header.integer("NAXIS1"):
-            return None
-        return dtype
+        return _dtype(self._layout)
+
+    @cached_property
+    def _layout(self) -> bytes:
+        """The cards that say how a row is made up: the same for all files of a sector."""
+        raw = self.hdu.header.raw
+        return b"".join(raw[i : i + CARD] for i in range(0, len(raw), CARD) if raw[i : i + 5] in _LAYOUT_CARDS)
 
     @cached_property
     def _records(self) -> np.ndarray:
@@ -285,6 +278,30 @@ class Table:
         if name not in self.names:
             raise ProductCorrupt(f"the table has no column {name}, it has {', '.join(self.names)}")
         return self._records[name if self.dtype is not None else self.names[name]]
+
+
+@lru_cache(maxsize=64)
+def _names(layout: bytes) -> dict[str, str]:
+    header = Header(layout)
+    names = [header.text(f"TTYPE{i + 1}").strip() for i in range(header.integer("TFIELDS"))]
+    if len({name.upper() for name in names}) != len(names) or "" in names:
+        raise ProductCorrupt(f"the table's columns must have names of their own, they are {names}")
+    return {name.upper(): name for name in names}
+
+
+@lru_cache(maxsize=64)
+def _dtype(layout: bytes) -> np.dtype | None:
+    header, names = Header(layout), _names(layout)
+    formats = []
+    for i in range(1, len(names) + 1):
+        match = _PLAIN_FORMAT.fullmatch(header.text(f"TFORM{i}").strip())
+        if match is None or any(f"{key}{i}" in header for key in ("TSCAL", "TZERO", "TNULL")):
+            return None
+        formats.append(_DTYPES[match[1]])
+    dtype = np.dtype({"names": list(names), "formats": formats}) if formats else None
+    if dtype is None or header.integer("PCOUNT") or dtype.itemsize != header.integer("NAXIS1"):
+        return None
+    return dtype
 
 
 def _read_with_astropy(data: bytes, index: int):
