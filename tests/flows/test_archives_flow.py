@@ -35,7 +35,6 @@ from tests.loopback import Faults, Library, Loopback
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("prefect_server")]
 
 TICS = range(101, 117)
-SHARDS = 4
 DOWNLOADS = ("cloud", "mast")
 RULES = {"shard_targets": 4, "chunk_targets": 2, "min_good_cadences": 10, "fetch_threads": 2, "shards_per_task": 2}
 HASTY = {"attempts": 3, "backoff_s": 0.05, "max_backoff_s": 0.2, "outage_failures": 4, "patience_s": 1.0}
@@ -144,43 +143,13 @@ def last_state(server, flow):
     return runs[0]["state"]
 
 
-def test_a_night_does_what_is_new_and_the_next_finds_nothing(archive, chosen, tmp_path):
-    overrides = chosen(archive)
-    night = nightly(overrides=overrides)
-    (done,) = night["sectors"]
-    assert done["ingest"]["status"]["stored"] == len(TICS)
-    delivered = done["ingest"]["archives"]
-    assert (delivered["cloud"]["targets"], delivered["mast"]["targets"]) == (len(TICS), 0)
-    assert delivered["cloud"]["requests"] >= len(TICS)
-    assert done["sweep"]["n_targets"] == len(TICS)
-    assert done["matches"]["deferred"] == {}
-    assert {catalogue["state"] for catalogue in night["catalogues"]} == {"updated"}
-    assert tree(tmp_path / "root" / "lightcurves") == undisturbed(overrides, tmp_path / "other")
-
-    before, at = contents(overrides["root"]), time.time()
-    late = nightly(overrides=overrides)
-    assert late["sectors"] == []
-    assert {catalogue["state"] for catalogue in late["catalogues"]} == {"fresh"}
-    asked = [request["face"] for request in archive.requests() if request["start"] > at]
-    assert sorted(asked) == ["cloud-list", "index"]
-    assert contents(overrides["root"]) == before
-
-    config = write_settings(tmp_path / "larun.toml", overrides)
-    told = json.loads(run("status", "--config", config, "--json").stdout)
-    (sector,) = told["sectors"]
-    assert sector["archives"] == {"cloud": len(TICS)}
-    assert sector["published_is_current"] is True
-    assert (told["leases"], told["deferred"]) == ([], [])
-    assert {row["state"] for row in told["catalogues"]} == {"fresh"}
-
-
-def test_an_outage_defers_the_night_and_the_next_goes_on(slow_archive, chosen, tmp_path, prefect_server):
+def test_a_night_that_meets_an_outage_and_those_after_it(slow_archive, chosen, tmp_path, prefect_server):
     overrides = chosen(slow_archive, **HASTY)
+    config = write_settings(tmp_path / "larun.toml", overrides)
+    deferred = r"brought up to date: nothing\. the ingest of tess/s0001/spoc-120s is deferred"
     with (
         when_stored(overrides, 1, lambda: slow_archive.set_faults(OUT)) as happened,
-        pytest.raises(
-            RunDeferred, match=r"brought up to date: nothing. the ingest of tess/s0001/spoc-120s is deferred"
-        ) as caught,
+        pytest.raises(RunDeferred, match=deferred) as caught,
     ):
         nightly(overrides=overrides)
     assert happened
@@ -192,7 +161,6 @@ def test_an_outage_defers_the_night_and_the_next_goes_on(slow_archive, chosen, t
     assert (state["type"], state["name"]) == ("FAILED", "Deferred")
     assert f"{missing} of {len(TICS)} targets missing" in state["message"]
 
-    config = write_settings(tmp_path / "larun.toml", overrides)
     told = json.loads(run("status", "--config", config, "--json").stdout)
     assert [note["work"] for note in told["deferred"]] == ["nightly", "tess/s0001/spoc-120s"]
     assert told["sectors"][0]["deferred"]["missing_targets"] == missing
@@ -206,9 +174,30 @@ def test_an_outage_defers_the_night_and_the_next_goes_on(slow_archive, chosen, t
     slow_archive.set_faults(Faults())
     back = time.time()
     night = nightly(overrides=overrides)
-    assert night["sectors"][0]["ingest"]["status"]["stored"] == len(TICS)
+    (done,) = night["sectors"]
+    assert done["ingest"]["status"]["stored"] == len(TICS)
+    delivered = done["ingest"]["archives"]
+    assert (delivered["cloud"]["targets"], delivered["mast"]["targets"]) == (len(TICS), 0)
+    assert delivered["cloud"]["requests"] >= missing
+    assert done["sweep"]["n_targets"] == len(TICS)
+    assert done["matches"]["deferred"] == {}
+    assert {catalogue["state"] for catalogue in night["catalogues"]} == {"updated"}
     assert not stored.intersection(downloads(slow_archive, back))
     assert deferrals(Root(overrides["root"])) == []
+
+    before, at = contents(overrides["root"]), time.time()
+    late = nightly(overrides=overrides)
+    assert late["sectors"] == []
+    assert {catalogue["state"] for catalogue in late["catalogues"]} == {"fresh"}
+    asked = [request["face"] for request in slow_archive.requests() if request["start"] > at]
+    assert sorted(asked) == ["cloud-list", "index"]
+    assert contents(overrides["root"]) == before
+    told = json.loads(run("status", "--config", config, "--json").stdout)
+    (sector,) = told["sectors"]
+    assert sector["archives"] == {"cloud": len(TICS)}
+    assert sector["published_is_current"] is True
+    assert (told["leases"], told["deferred"]) == ([], [])
+    assert {row["state"] for row in told["catalogues"]} == {"fresh"}
     assert tree(tmp_path / "root" / "lightcurves") == undisturbed(overrides, tmp_path / "other")
 
 
@@ -254,29 +243,13 @@ class DeadlyCloud(CloudArchive):
         return super().fetch(product, target)
 
 
-def test_a_worker_that_is_killed_gives_its_permits_back(archive, chosen, one_worker, tmp_path, monkeypatch):
-    monkeypatch.setenv("LOOPBACK_MARKER", str(tmp_path / "killed"))
-    overrides = chosen(archive, cluster=one_worker, cloud_connections=2)
-    monkeypatch.setattr(
-        flows.sources, "open_archives", lambda _, settings, budget="": (DeadlyCloud(settings.archives, budget),)
-    )
-    result = ingest(sector=1, overrides=overrides)
-    assert (tmp_path / "killed").exists()
-    assert result["status"]["stored"] == len(TICS)
-    assert archive.most_at_once("cloud")[0] <= 2
-    monkeypatch.undo()
-    assert tree(tmp_path / "root" / "lightcurves") == undisturbed(
-        overrides | {"archives": overrides["archives"] | {"order": ["cloud"]}}, tmp_path / "other"
-    )
-
-
 FLOW = "import json, sys; from flows.ingest import ingest; ingest(sector=1, overrides=json.loads(sys.argv[1]))"
 
 
-def test_a_flow_that_is_killed_leaves_no_lease_behind(slow_archive, chosen, one_worker, tmp_path):
-    overrides = chosen(slow_archive, cluster=one_worker)
-    command = [sys.executable, "-c", FLOW, json.dumps(overrides)]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def test_a_flow_that_is_killed_and_then_a_worker(slow_archive, chosen, one_worker, tmp_path, monkeypatch):
+    """The lease of a dead flow is taken over at once, and the permits of a dead worker are given to the next."""
+    overrides = chosen(slow_archive, cluster=one_worker, order=["cloud"], cloud_connections=2)
+    child = subprocess.Popen([sys.executable, "-c", FLOW, json.dumps(overrides)], stderr=subprocess.DEVNULL)
     try:
         with when_stored(overrides, 1, child.kill) as happened:
             assert child.wait(120) == -signal.SIGKILL
@@ -286,9 +259,16 @@ def test_a_flow_that_is_killed_leaves_no_lease_behind(slow_archive, chosen, one_
     settled = settle(slow_archive)
     stored = stored_targets(overrides)
     assert len(stored) < len(TICS)
+
+    monkeypatch.setenv("LOOPBACK_MARKER", str(tmp_path / "killed"))
+    monkeypatch.setattr(
+        flows.sources, "open_archives", lambda _, settings, budget="": (DeadlyCloud(settings.archives, budget),)
+    )
     result = ingest(sector=1, overrides=overrides)
+    assert (tmp_path / "killed").exists()
     assert result["status"]["stored"] == len(TICS)
     assert not stored.intersection(downloads(slow_archive, settled))
+    assert slow_archive.most_at_once("cloud")[0] <= 2
     assert tree(tmp_path / "root" / "lightcurves") == undisturbed(overrides, tmp_path / "other")
 
 
