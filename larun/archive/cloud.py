@@ -104,9 +104,9 @@ class CloudArchive:
         """
         key = bucket_key(target.product.rpartition("/")[2])
         url = f"{self._url}/{quote(key)}"
-        answer = self._client.get(url, accept=_OBJECT_STATUSES)
+        answer = self._client.download(url, _OBJECT_STATUSES)
         if answer.status == 403 and self._lists(key):
-            answer = self._client.get(url)
+            answer = self._client.download(url)
         if answer.status != 200:
             raise ProductAbsent(f"the public bucket has no {key} (status {answer.status})")
         return Fetched(answer.data, redact(url))

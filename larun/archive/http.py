@@ -29,6 +29,11 @@ _MOST_REDIRECTS = 8
 _REFUSALS = {401, 403, 407}
 _ABSENT = frozenset({404, 410})
 
+PROXY_HINT = (
+    "a proxy or a login page answers in place of the archive. Look at https_proxy and no_proxy, or open the URL in a "
+    "browser"
+)
+
 
 @dataclass(frozen=True)
 class _Request:
@@ -58,6 +63,7 @@ class Client:
         self._connections = Connections(service, settings, budget)
         self._random = random.Random()
         self._known_good = ""
+        self._pages_in_a_row = 0
 
     def get(
         self, url: str, headers: dict[str, str] | None = None, accept: frozenset[int] = _ABSENT, method: str = "GET"
@@ -90,6 +96,26 @@ class Client:
         """Post a form or document; raises as `get` does, and for a status of 404 too."""
         said = {"User-Agent": USER_AGENT, "Content-Type": "application/x-www-form-urlencoded"} | (headers or {})
         return self._request(_Request("POST", url, said, body, frozenset()))
+
+    def download(self, url: str, accept: frozenset[int] = _ABSENT) -> Answer:
+        """Get a file, as `get` does; a web page in its place is the caller's to refuse, once or twice.
+
+        Raises
+        ------
+        ArchiveRefused
+            As in `get`, and where every file comes as a web page.
+        """
+        answer = self.get(url, accept=accept)
+        if answer.status != 200 or not answer.is_html:
+            self._pages_in_a_row = 0
+            return answer
+        self._pages_in_a_row += 1
+        if self._pages_in_a_row >= self._settings.outage_failures:
+            raise ArchiveRefused(
+                f"{answer.url} should be a file, and the last {self._pages_in_a_row} files all came as web pages, this "
+                f"one beginning {answer.data[:60]!r}: {PROXY_HINT}"
+            )
+        return answer
 
     def close(self) -> None:
         """Close connections and give their permits back; the next request opens them again."""
@@ -137,7 +163,12 @@ class Client:
                 try:
                     answer = _follow(wire, request)
                 except Failure as failure:
+                    if failure.refused and not self._known_good:
+                        line.succeeded()
+                        raise
                     line.failed(failure.reason, failure.retry_after_s)
+                    if failure.nowhere and not self._known_good:
+                        raise ArchiveRefused(failure.reason) from failure
                     if verdict is Verdict.PROBE:
                         continue
                     raise

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from larun.archive.caom import caom_rows
-from larun.archive.http import Client
+from larun.archive.http import PROXY_HINT, Client
 from larun.archive.names import ffi_cadence_s, name_of, parse
 from larun.archive.wire import Answer, redact
 from larun.config import ArchiveSettings
@@ -109,8 +109,7 @@ def refuse_html(answer: Answer, expected: str) -> None:
     """
     if answer.is_html:
         raise ArchiveRefused(
-            f"{answer.url} should be {expected}, and a web page came, beginning {answer.data[:60]!r}: a proxy or a "
-            "login page answers in place of the archive. Look at https_proxy and no_proxy, or open the URL in a browser"
+            f"{answer.url} should be {expected}, and a web page came, beginning {answer.data[:60]!r}: {PROXY_HINT}"
         )
 
 

@@ -92,7 +92,7 @@ class MastArchive:
         """
         name = target.product.rpartition("/")[2] or self._name(product, target.star.target_id)
         url = f"{self.settings.mast_url.rstrip('/')}/api/v0.1/Download/file?uri={quote(mast_uri(name), safe=':/')}"
-        answer = self._client.get(url)
+        answer = self._client.download(url)
         if answer.status in _PRODUCT_STATUSES:
             raise ProductAbsent(f"MAST has no {name} (status {answer.status})")
         return Fetched(answer.data, redact(url))

@@ -42,13 +42,18 @@ class Failure(Exception):
         How long the service asks to be left alone.
     refused : bool
         Whether it was a refusal, which is final where the service refuses everything.
+    nowhere : bool
+        Whether there is no such host, which is final where nothing ever came from it.
     """
 
-    def __init__(self, reason: str, retry_after_s: float | None = None, *, refused: bool = False):
+    def __init__(
+        self, reason: str, retry_after_s: float | None = None, *, refused: bool = False, nowhere: bool = False
+    ):
         super().__init__(reason)
         self.reason = reason
         self.retry_after_s = retry_after_s
         self.refused = refused
+        self.nowhere = nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +216,9 @@ def _meaningless(error: Exception, place: str, wire: Wire) -> ArchiveRefused:
 
 def _unknown_host(error: Exception, place: str, wire: Wire) -> Failure:
     host = urlsplit(place).hostname
-    return Failure(
-        f"{place}: there is no host {host}, or its name cannot be looked up now; if this stays, look at [archives] in "
-        "the configuration"
-    )
+    if getattr(error.__cause__, "errno", None) == socket.EAI_NONAME:
+        return Failure(f"{place}: there is no host {host}; look at [archives] in the configuration", nowhere=True)
+    return Failure(f"{place}: the name of the host {host} cannot be looked up now")
 
 
 def _no_connection(error: Exception, place: str, wire: Wire) -> Failure:

@@ -1,12 +1,15 @@
 """The HTTP client against the archive on loopback and against servers that misbehave at will."""
 
 import datetime as dt
+import itertools
 import logging
+import socket
 import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -306,6 +309,61 @@ def test_nobody_listens():
     with pytest.raises(ProductUnreachable, match="cannot connect: Connection refused"):
         client.get(url)
     client.close()
+
+
+def test_a_host_that_does_not_exist_is_refused_at_once():
+    client = Client("mast", settings(backoff_s=30.0, max_backoff_s=60.0), "")
+    error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    with (
+        mock.patch("socket.getaddrinfo", side_effect=error),
+        pytest.raises(ArchiveRefused, match=r"there is no host archive\.invalid; look at \[archives\]"),
+    ):
+        client.get("http://archive.invalid/file")
+    client.close()
+
+
+def test_a_name_server_that_is_away_may_come_back():
+    client = Client("mast", settings(), "")
+    error = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    with (
+        mock.patch("socket.getaddrinfo", side_effect=error),
+        pytest.raises(ProductUnreachable, match="cannot be looked up now, the last of 3 attempts"),
+    ):
+        client.get("http://archive.invalid/file")
+    client.close()
+
+
+def test_a_service_that_refuses_everybody_is_not_taken_for_an_outage():
+    """More refusals than an outage takes, from several threads at once."""
+    with Stub(lambda head: [reply(403)]) as stub:
+        client = Client("mast", settings(outage_failures=4, patience_s=60.0), "")
+
+        def fetch(i):
+            with pytest.raises(ArchiveRefused):
+                client.get(f"{stub.url}/{i}")
+
+        start = time.monotonic()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(fetch, range(8)))
+        client.close()
+    assert time.monotonic() - start < 10.0
+
+
+def test_files_that_all_come_as_web_pages_are_a_proxy():
+    with Stub(lambda head: [reply(200, b"<html>log in</html>")]) as stub:
+        client = Client("mast", settings(outage_failures=3), "")
+        assert [client.download(f"{stub.url}/{i}").is_html for i in range(2)] == [True, True]
+        with pytest.raises(ArchiveRefused, match=r"last 3 files all came as web pages.*no_proxy"):
+            client.download(f"{stub.url}/x")
+        client.close()
+
+
+def test_a_web_page_among_files_is_left_to_the_caller():
+    answers = itertools.cycle([reply(200, b"<html>"), reply(200, b"SIMPLE  =")])
+    with Stub(lambda head: [next(answers)]) as stub:
+        client = Client("mast", settings(outage_failures=2), "")
+        assert [client.download(stub.url).is_html for _ in range(6)] == [True, False] * 3
+        client.close()
 
 
 def test_a_proxy_that_wants_a_password(monkeypatch):
