@@ -31,7 +31,7 @@ SECTIONS = {
 
 @pytest.fixture(scope="module")
 def archive():
-    with Loopback(Library.tiny(TICS) + Library.kepler()) as server:
+    with Loopback(Library.tiny(TICS) + Library.tiny([201, 202], sector=2) + Library.kepler()) as server:
         yield server
 
 
@@ -190,7 +190,7 @@ def test_secrets_are_written_nowhere(private_bucket, write_config, prefect_serve
     url, key, secret = private_bucket
     config = write_config(top=bucket_root(url, key, secret))
     caplog.set_level("DEBUG", "larun")
-    said = [run("-v", "ingest", "--sector", 1, "--config", config, "--json")]
+    said = [run("-v", "ingest", "--sector", 2, "--config", config, "--json")]
     assert said[0].exit_code == 0, said[0].output
     said += [run("status", "--config", config, "--json"), run("-v", "sweep", "--sector", 9, "--config", config)]
     root = Root("s3://private/survey", load(config).storage_options)
