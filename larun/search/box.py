@@ -1,9 +1,9 @@
 """Box search over many stars that share their cadences (Kovács, Zucker & Mazeh 2002, A&A 391, 369).
 
-For every trial period the cadences are folded once into phase bins; each bin holds a row of stars, so that one
-addition serves a whole row in SIMD registers. The weights of the stars are mostly the same: they are summed
-once for a block of stars and corrected for the few cadences that one star lacks. Weights are whole numbers of
-cadences, which float32 adds without error, so a star's result does not depend on the others of its block.
+Sixteen stars are searched side by side, each with weights of its own. At every trial period `larun.search.fold`
+gives the sums of flux and weight up to every edge between two phase bins, and a box is the difference of two of them.
+Weights are whole numbers of cadences and fluxes are whole numbers too, so a star's result does not depend on the
+others beside it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from larun.search.grid import Grid
+from larun.search import fold
+from larun.search.grid import RUN, Grid
+from larun.search.lanes import LANES, aligned, broadcast, load, square_root, store, where_less
 
-BLOCK = 64
-"""Most stars side by side in one block."""
+TILE = 64
+"""Phases that are searched for boxes of all durations before the next: their sums stay in the nearest cache."""
 
-LANES = 8
-"""Blocks are padded to a multiple of this many stars, one SIMD register."""
-
-DENSE_SHARE = 16
-"""With more than one cadence in so many lacking, per-star weights are folded like fluxes."""
+OUTSIDE = 1 - 1e-6
+"""Factor of the weights that leaves a box around all cadences, which holds no flux, a weight outside."""
 
 
 def bin_series(flux: np.ndarray, time: np.ndarray, bin_d: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -93,128 +92,110 @@ def spectra(time: np.ndarray, mean: np.ndarray, weight: np.ndarray, sigma: np.nd
         ``depth / sqrt(1/w_in + 1/w_out)`` over `sigma`, the `snr` of `astropy.timeseries.BoxLeastSquares`; 0
         where no box lies below the rest.
     """
-    n_stars = len(mean)
+    n_stars, n = mean.shape
     out = np.zeros((n_stars, len(grid.frequency)), np.float32)
-    wsum = weight.sum(axis=1, dtype=np.float64)
-    level = (mean * weight.astype(np.float64)).sum(axis=1) / np.maximum(wsum, 1)
-    scale = np.where((sigma > 0) & (wsum > 0), 1.0 / np.where(sigma > 0, sigma, 1.0), 0.0)
-    scaled = ((mean - level[:, None]) * scale[:, None]).astype(np.float32) * weight
-    for first in range(0, n_stars, BLOCK):
-        rows = slice(first, min(first + BLOCK, n_stars))
-        out[rows] = _block(time, scaled[rows], weight[rows], grid)
-    return out
-
-
-def _block(time, scaled, weight, grid) -> np.ndarray:
-    """Spectra of at most `BLOCK` stars."""
-    n = len(scaled)
-    row = -(-n // LANES) * LANES
-    used = np.flatnonzero(weight.any(axis=0))
-    if not len(used):
-        return np.zeros((n, len(grid.frequency)), np.float32)
-    values = np.zeros((len(used), row), np.float32)
-    values[:, :n] = scaled[:, used].T
-    weights = np.zeros((len(used), row), np.float32)
-    weights[:, :n] = weight[:, used].T
-    common = weights[:, :n].max(axis=1)
-    weights[:, n:] = common[:, None]
-    which, star = np.nonzero(weights != common[:, None])
-    dense = len(which) * DENSE_SHARE > weights.size
-    spectrum = _search(
-        time[used] - time[0], values, weights, common, which.astype(np.int32), star.astype(np.int32),
-        weights[which, star] - common[which], dense, weights.sum(axis=0, dtype=np.float64).astype(np.float32),
-        grid.frequency, grid.n_bins, grid.width, grid.stride,
+    if not n:
+        return out
+    from_middle = time - 0.5 * (time[0] + time[-1])
+    blocks = -(-n_stars // LANES)
+    flux = aligned(blocks * n * LANES, np.int32).reshape(blocks, n, LANES)
+    flux[:] = 0
+    count = np.zeros(flux.shape, np.uint8 if weight.max(initial=0) <= 255 else np.int32)
+    total = np.zeros((blocks, LANES), np.int32)
+    unit = np.zeros((blocks, LANES), np.float32)
+    for block in range(blocks):
+        rows = slice(block * LANES, min((block + 1) * LANES, n_stars))
+        scale = fold.fixed_point(mean[rows], weight[rows], flux[block], count[block], total[block])
+        own = sigma[rows] * scale * np.sqrt(total[block, : len(scale)])
+        unit[block, : len(scale)] = np.where(own > 0, 1 / np.where(own > 0, own, 1), 0)
+    share = (OUTSIDE / np.maximum(total, 1)).astype(np.float32)
+    longest = grid.width.max(axis=1)
+    sums = aligned(int((grid.n_bins + longest).max() + 1) * fold.ROW, np.int32)
+    _search(
+        from_middle, flux.reshape(-1), count.reshape(-1), total, share, unit,
+        grid.frequency, grid.n_bins, grid.width, grid.stride, longest, sums, aligned(len(sums), np.float32), out,
     )  # fmt: skip
-    return spectrum[:, :n].T
+    return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _search(
-    time, values, weights, common, lack_row, lack_star, lack, dense, total, frequency, n_bins, width, stride
+    time, flux, count, total, share, unit, frequency, n_bins, width, stride, longest, sums, edge_sums, out
 ):  # fmt: skip
-    """Signal-to-noise per period of one block; `values` is flux times weight, zero mean, in units of the noise."""
-    n_rows, n_stars = values.shape
-    most = int((n_bins + width.max()).max()) + 1
-    s = np.empty((most, n_stars), np.float32)
-    w = np.empty((most, n_stars), np.float32)
-    shared = np.empty(most, np.float32)
-    place = np.empty(n_rows, np.int32)
-    best = np.empty((2, n_stars), np.float32)
-    out = np.empty((len(frequency), n_stars), np.float32)
-    for p in range(len(frequency)):
-        nb = n_bins[p]
-        for k in range(n_rows):
-            phase = time[k] * frequency[p]
-            # Row 0 stays empty: each row becomes the sum of all bins before it.
-            place[k] = min(int((phase - np.floor(phase)) * nb), nb - 1) + 1
-        s[: nb + 1] = 0
-        _add_rows(s, place, values)
-        if dense:
-            w[: nb + 1] = 0
-            _add_rows(w, place, weights)
-        else:
-            shared[: nb + 1] = 0
-            for k in range(n_rows):
-                shared[place[k]] += common[k]
-            for i in range(nb + 1):
-                for star in range(n_stars):
-                    w[i, star] = shared[i]
-            for j in range(len(lack)):
-                w[place[lack_row[j]], lack_star[j]] += lack[j]
-        _accumulate(s, nb, width[p].max())
-        _accumulate(w, nb, width[p].max())
-        best[0] = 0
-        best[1] = 1
-        for j in range(width.shape[1]):
-            if width[p, j] > 0:
-                _scan(s, w, total, nb, width[p, j], stride[p, j], best)
-        for star in range(n_stars):
-            out[p, star] = np.sqrt(best[0, star] * total[star] / best[1, star])
-    return out
-
-
-# In the kernels below the length of a row is left open: LLVM vectorises such a loop after one check that the rows
-# do not overlap, and leaves a loop of known length scalar.
+    """Signal-to-noise per star and period into `out`, for all blocks of a run of periods before the next run."""
+    n = len(time)
+    position = np.empty((2, n), np.int32)
+    packed = np.empty((3, n), np.uint32)
+    entries = np.empty(RUN * n + 1, np.uint32)
+    stops = np.empty((RUN, 3), np.int64)
+    spectrum = np.empty(RUN * LANES, np.float32)
+    first = 0
+    while first < len(frequency):
+        last = first + 1
+        while last < len(frequency) and last - first < RUN and n_bins[last] == n_bins[first]:
+            last += 1
+        nb = n_bins[first]
+        fold.list_run(time, frequency[first:last], nb, position, packed, entries, stops)
+        for block in range(len(total)):
+            start = block * n * LANES
+            for p in range(first, last):
+                begin, forward, end = stops[p - first]
+                if forward < 0:
+                    fold.fold(flux, count, start, entries[begin:end], nb, sums)
+                else:
+                    fold.carry_on(flux, count, start, entries[begin:forward], entries[forward:end], sums)
+                fold.unroll(sums, total[block], share[block], nb, longest[p], edge_sums)
+                best = _best(edge_sums, nb, width[p], stride[p])
+                store(spectrum, (p - first) * LANES, best * load(unit[block], 0))
+            for lane in range(min(LANES, len(out) - block * LANES)):
+                for p in range(first, last):
+                    out[block * LANES + lane, p] = spectrum[(p - first) * LANES + lane]
+        first = last
 
 
 @njit(cache=True, nogil=True)
-def _add_rows(sums, place, values):
-    """Add each row of `values` to the row of `sums` at its place."""
-    n_stars = values.shape[1]
-    for k in range(len(place)):
-        i = place[k]
-        for star in range(n_stars):
-            sums[i, star] += values[k, star]
+def _best(sums, n_bins, width, stride):
+    """Root of the highest power of boxes of all durations at all phases.
 
-
-@njit(cache=True, nogil=True)
-def _accumulate(sums, nb, longest):
-    """Turn bins 1 to `nb` into sums from the start, and go on for the longest box into the next cycle."""
-    n_stars = sums.shape[1]
-    for i in range(nb):
-        for star in range(n_stars):
-            sums[i + 1, star] += sums[i, star]
-    for i in range(nb + 1, nb + longest + 1):
-        for star in range(n_stars):
-            sums[i, star] = sums[i - nb, star] + sums[nb, star]
-
-
-@njit(cache=True, nogil=True)
-def _scan(s, w, total, nb, m, stride, best):
-    """Compare boxes of `m` bins at all phases with the best so far: power ``best[0] / best[1]`` per star.
-
-    Powers are compared by cross-multiplication; a division costs as much as all the rest.
+    Powers are kept as numerator and denominator and compared by cross-multiplication; a division costs as much as
+    all the rest. Every second phase has a best of its own, so that one comparison need not wait for the last.
     """
-    n_stars = s.shape[1]
-    for i in range(0, nb, stride):
-        for star in range(n_stars):
-            inside = min(s[i + m, star] - s[i, star], np.float32(0))
-            weight = w[i + m, star] - w[i, star]
-            numerator = inside * inside
-            denominator = weight * (total[star] - weight)
-            better = numerator * best[1, star] > best[0, star] * denominator
-            best[0, star] = numerator if better else best[0, star]
-            best[1, star] = denominator if better else best[1, star]
+    zero = broadcast(np.float32(0))
+    even, odd = zero, zero
+    below_even = below_odd = broadcast(np.float32(1))
+    for low in range(0, n_bins, TILE):
+        top = min(low + TILE, n_bins) * fold.ROW
+        for d in range(len(width)):
+            if width[d] == 0:
+                continue
+            box = width[d] * fold.ROW
+            step = stride[d] * fold.ROW
+            i = -(-low // stride[d]) * step
+            while i < top:
+                power, below = _box(sums, i, box)
+                better = below * even, power * below_even
+                even = where_less(better[0], better[1], power, even)
+                below_even = where_less(better[0], better[1], below, below_even)
+                i += step
+                if i < top:
+                    power, below = _box(sums, i, box)
+                    better = below * odd, power * below_odd
+                    odd = where_less(better[0], better[1], power, odd)
+                    below_odd = where_less(better[0], better[1], below, below_odd)
+                    i += step
+    even = even / below_even
+    odd = odd / below_odd
+    return square_root(where_less(even, odd, odd, even))
+
+
+@njit(cache=True, nogil=True)
+def _box(sums, i, box):
+    """Numerator and denominator of the power of boxes that start at `i`; 0 above where one brightens."""
+    inside = load(sums, i + box) - load(sums, i)
+    share = load(sums, i + box + LANES) - load(sums, i + LANES)
+    zero = broadcast(np.float32(0))
+    dimming = where_less(inside, zero, inside, zero)
+    return dimming * dimming, share - share * share
 
 
 @njit(cache=True, nogil=True)

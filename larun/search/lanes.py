@@ -1,0 +1,190 @@
+"""Sixteen stars side by side in one SIMD value.
+
+LLVM vectorises an inner loop over stars, and then keeps what such a loop carries from row to row in memory. A value
+of sixteen lanes keeps it in registers. Outside compiled code the same functions work on numpy arrays of sixteen.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.datamodel import models
+from numba.extending import lower_builtin, register_model, type_callable
+
+LANES = 16
+"""Stars of one value: one AVX-512 register; LLVM makes several of a machine's smaller ones."""
+
+CACHE_LINE = 64
+"""Bytes; a row of sixteen numbers that starts on such a boundary is one access."""
+
+
+class Lanes(types.Type):
+    """Numba type of sixteen numbers."""
+
+    def __init__(self, scalar: types.Type):
+        self.scalar = scalar
+        super().__init__(name=f"Lanes({scalar})")
+
+
+FLOATS = Lanes(types.float32)
+INTS = Lanes(types.int32)
+_LLVM = {FLOATS: ir.VectorType(ir.FloatType(), LANES), INTS: ir.VectorType(ir.IntType(32), LANES)}
+_STORED = {types.float32: FLOATS, types.int32: INTS, types.uint8: INTS}
+_FUSED = ("contract",)
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, lanes):
+        super().__init__(manager, lanes, _LLVM[lanes])
+
+
+def aligned(count: int, dtype) -> np.ndarray:
+    """Uninitialised array of `count` numbers that starts on a cache line."""
+    dtype = np.dtype(dtype)
+    memory = np.empty(count * dtype.itemsize + CACHE_LINE, np.uint8)
+    first = -memory.ctypes.data % CACHE_LINE
+    return memory[first : first + count * dtype.itemsize].view(dtype)
+
+
+def load(array, at):
+    """Sixteen numbers of a flat array from `at` on; uint8 are widened to int32."""
+    found = array[at : at + LANES]
+    return found.astype(np.int32) if found.dtype == np.uint8 else found.copy()
+
+
+def store(array, at, lanes):
+    """Write sixteen numbers into a flat array from `at` on."""
+    array[at : at + LANES] = lanes
+
+
+def broadcast(value):
+    """One float32 or int32 in every lane."""
+    return np.full(LANES, value)
+
+
+def to_float(lanes):
+    """Lanes of int32 as float32, rounded to nearest."""
+    return lanes.astype(np.float32)
+
+
+def where_less(a, b, yes, no):
+    """`yes` where ``a < b``, else `no`; NaN is not less."""
+    return np.where(a < b, yes, no)
+
+
+def square_root(lanes):
+    """Square roots of lanes of float32."""
+    return np.sqrt(lanes)
+
+
+def _address(context, builder, array_type, array, at, pointee):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [at]), ir.PointerType(pointee))
+
+
+@type_callable(load)
+def _type_load(context):
+    def typed(array, at):
+        if isinstance(array, types.Array) and array.dtype in _STORED and isinstance(at, types.Integer):
+            return _STORED[array.dtype]
+        return None
+
+    return typed
+
+
+@lower_builtin(load, types.Array, types.Integer)
+def _lower_load(context, builder, signature, args):
+    array_type, at_type = signature.args
+    at = context.cast(builder, args[1], at_type, types.intp)
+    bits = array_type.dtype.bitwidth
+    stored = _LLVM[signature.return_type] if bits == 32 else ir.VectorType(ir.IntType(bits), LANES)
+    found = builder.load(_address(context, builder, array_type, args[0], at, stored), align=bits // 8)
+    return found if bits == 32 else builder.zext(found, _LLVM[INTS])
+
+
+@type_callable(store)
+def _type_store(context):
+    def typed(array, at, lanes):
+        if isinstance(array, types.Array) and isinstance(lanes, Lanes) and array.dtype == lanes.scalar:
+            return types.void
+        return None
+
+    return typed
+
+
+@lower_builtin(store, types.Array, types.Integer, Lanes)
+def _lower_store(context, builder, signature, args):
+    array_type, at_type, lanes = signature.args
+    at = context.cast(builder, args[1], at_type, types.intp)
+    builder.store(args[2], _address(context, builder, array_type, args[0], at, _LLVM[lanes]), align=4)
+    return context.get_dummy_value()
+
+
+@type_callable(broadcast)
+def _type_broadcast(context):
+    return {types.float32: FLOATS, types.int32: INTS}.get
+
+
+@lower_builtin(broadcast, types.Number)
+def _lower_broadcast(context, builder, signature, args):
+    index = ir.IntType(32)
+    empty = ir.Constant(_LLVM[signature.return_type], ir.Undefined)
+    first = builder.insert_element(empty, args[0], ir.Constant(index, 0))
+    return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(index, LANES), [0] * LANES))
+
+
+@type_callable(to_float)
+def _type_to_float(context):
+    return lambda lanes: FLOATS if lanes == INTS else None
+
+
+@lower_builtin(to_float, Lanes)
+def _lower_to_float(context, builder, signature, args):
+    return builder.sitofp(args[0], _LLVM[FLOATS])
+
+
+@type_callable(square_root)
+def _type_square_root(context):
+    return lambda lanes: FLOATS if lanes == FLOATS else None
+
+
+@lower_builtin(square_root, Lanes)
+def _lower_square_root(context, builder, signature, args):
+    of_floats = ir.FunctionType(_LLVM[FLOATS], [_LLVM[FLOATS]])
+    root = cgutils.get_or_insert_function(builder.module, of_floats, f"llvm.sqrt.v{LANES}f32")
+    return builder.call(root, args)
+
+
+@type_callable(where_less)
+def _type_where_less(context):
+    return lambda a, b, yes, no: FLOATS if {a, b, yes, no} == {FLOATS} else None
+
+
+@lower_builtin(where_less, Lanes, Lanes, Lanes, Lanes)
+def _lower_where_less(context, builder, signature, args):
+    a, b, yes, no = args
+    return builder.select(builder.fcmp_ordered("<", a, b), yes, no)
+
+
+def _arithmetic(function, name: str) -> None:
+    """Let an operator work on lanes; products and sums of floats may be fused, which never hides a NaN."""
+
+    @type_callable(function)
+    def typed(context):
+        return lambda a, b: a if isinstance(a, Lanes) and a == b else None
+
+    @lower_builtin(function, Lanes, Lanes)
+    def lower(context, builder, signature, args):
+        if signature.return_type == FLOATS:
+            return getattr(builder, f"f{name}")(*args, flags=_FUSED)
+        return getattr(builder, name)(*args)
+
+
+_arithmetic(operator.add, "add")
+_arithmetic(operator.sub, "sub")
+_arithmetic(operator.mul, "mul")
+_arithmetic(operator.truediv, "div")
