@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from larun.archive.allowance import Verdict
 from larun.archive.lines import Line, open_line
@@ -53,9 +53,12 @@ class Connection:
 
 
 class _Waiter:
-    """A thread that waits for a connection; `error` tells it that none will come."""
+    """A thread that waits for a connection, and what it is given: that, or the reason why there is none."""
 
-    error: ArchiveOutage | None = None
+    def __init__(self):
+        self.served = threading.Event()
+        self.connection: Connection | None = None
+        self.error: ArchiveOutage | None = None
 
 
 class Lent:
@@ -96,7 +99,7 @@ class Connections:
         self._service = service
         self._settings = settings
         self._budget = budget
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._lent: set[Connection] = set()
         self._waiting: deque[_Waiter] = deque()
@@ -128,52 +131,66 @@ class Connections:
 
     def take(self) -> Connection:
         """Take a connection; see `lent`."""
-        with self._changed:
-            me = _Waiter()
-            self._waiting.append(me)
-            try:
-                while not (self._idle and self._waiting[0] is me):
-                    if me.error is not None:
-                        raise me.error
-                    self._acquire_more()
-                    self._changed.wait()
+        with self._lock:
+            if self._idle:
                 connection = self._idle.pop()
                 self._lent.add(connection)
                 return connection
-            finally:
+            me = _Waiter()
+            self._waiting.append(me)
+            self._acquire_more()
+        try:
+            me.served.wait()
+        except BaseException:
+            with self._lock, suppress(ValueError):
                 self._waiting.remove(me)
-                self._changed.notify_all()
+            if me.connection is not None:
+                self.put(me.connection)
+            raise
+        if me.error is not None:
+            raise me.error
+        return me.connection
 
     def put(self, connection: Connection) -> None:
         """Give a connection back for the next thread."""
-        with self._changed:
+        with self._lock:
             self._lent.discard(connection)
             if stays := connection.generation == self._generation:
-                connection.used = time.monotonic()
-                self._idle.append(connection)
-                self._watch()
-                if self._waiting:
-                    self._changed.notify_all()
+                self._hand_on(connection)
         if not stays:
             connection.close()
 
     def drop(self, connection: Connection) -> None:
-        """Close a connection that was lent."""
-        with self._changed:
+        """Close a connection that was lent; who waits has asked for one of its own."""
+        with self._lock:
             self._lent.discard(connection)
         connection.close()
 
     def close(self) -> None:
         """Close all that is idle now, and what is lent when it comes back."""
-        with self._changed:
+        with self._lock:
             self._generation += 1
             idle, self._idle = self._idle, []
             opening, self._opening = self._opening, None
             self._acquiring = False
+            if self._waiting:
+                self._acquire_more()
         for connection in idle:
             connection.close()
         if opening is not None:
             opening.close()
+
+    def _hand_on(self, connection: Connection) -> None:
+        """To the thread that has waited longest, if one waits."""
+        self._watch()
+        if self._waiting:
+            waiter = self._waiting.popleft()
+            self._lent.add(connection)
+            waiter.connection = connection
+            waiter.served.set()
+        else:
+            connection.used = time.monotonic()
+            self._idle.append(connection)
 
     def _acquire_more(self) -> None:
         """See to it that a permit is asked for; one at a time, so that workers take turns."""
@@ -189,7 +206,7 @@ class Connections:
             line = None
             try:
                 line = open_line(self._service, self._settings, self._budget)
-                with self._changed:
+                with self._lock:
                     current = generation == self._generation
                     self._opening = line if current else self._opening
                 if current:
@@ -202,14 +219,12 @@ class Connections:
             settings = self._settings
             longest_s = _LONGEST_SILENCES * settings.read_timeout_s
             wire = Wire(settings.connect_timeout_s, settings.read_timeout_s, longest_s)
-            with self._changed:
+            with self._lock:
                 current = generation == self._generation
                 if current:
                     self._opening = None
-                    self._idle.append(Connection(line, wire, generation))
-                    self._watch()
-                    self._acquiring = len(self._waiting) > len(self._idle)
-                    self._changed.notify_all()
+                    self._hand_on(Connection(line, wire, generation))
+                    self._acquiring = bool(self._waiting)
                     if not self._acquiring:
                         return
             if not current:
@@ -217,13 +232,14 @@ class Connections:
                 return
 
     def _fail(self, generation: int, error: ArchiveOutage) -> None:
-        with self._changed:
+        with self._lock:
             if generation != self._generation:
                 return
             self._opening, self._acquiring = None, False
             for waiter in self._waiting:
                 waiter.error = ArchiveOutage(str(error))
-            self._changed.notify_all()
+                waiter.served.set()
+            self._waiting.clear()
 
     def _watch(self) -> None:
         if not self._watching:
@@ -235,7 +251,7 @@ class Connections:
         while True:
             time.sleep(_LOOK_S)
             now = time.monotonic()
-            with self._changed:
+            with self._lock:
                 idle = [connection for connection in self._idle if now - connection.used >= IDLE_S]
                 self._idle = [connection for connection in self._idle if now - connection.used < IDLE_S]
                 lent = list(self._lent)

@@ -198,7 +198,7 @@ class SharedLine:
         self._buffer = b""
         try:
             self._socket = socket.create_connection((host, int(port)), timeout=SILENCE_S)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise self._gone(error) from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._pending = f"hello {token} {service} {socket.gethostname()}:{os.getpid()}\n".encode()
