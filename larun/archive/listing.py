@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import re
 from collections.abc import Iterable
@@ -126,8 +127,8 @@ def read_names(data: bytes, product: Product, url: str = "") -> dict[int, str]:
     """
     names: dict[int, str] = {}
     others = 0
-    for number, line in enumerate(data.decode(errors="replace").splitlines(), start=1):
-        text = line.strip()
+    for number, line in enumerate(io.BytesIO(data), start=1):
+        text = line.decode(errors="replace").strip()
         if not text or text.startswith(_SHELL):
             continue
         uris = _URI.findall(text)
