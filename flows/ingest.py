@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from prefect import flow
@@ -31,6 +32,9 @@ from larun.survey.sweep import find_product
 from tasks.ingest import ingest_shards_task
 
 log = logging.getLogger(__name__)
+
+WORK = "ingest"
+"""Name of the lease, and of the note of a run that could not find out what is new."""
 
 STARS_ARCHIVE = "lightkurve"
 """The archive that finds stars by name and number."""
@@ -97,7 +101,9 @@ def ingest_new(settings: Settings, archive: str | None) -> dict[str, Any]:
     with open_sources(archive, settings) as sources:
         agenda = sectors_to_do(root, sources.archives, settings)
         if agenda.unreachable:
+            note_deferral(root, WORK, agenda.unreachable)
             raise RunDeferred(f"no archive says which sectors there are. Reason: {agenda.unreachable}")
+        clear_deferral(root, WORK)
         found = agenda.to_ingest[: settings.nightly.sectors_per_night]
         return {"products": [ingest_unfinished(settings, sources, product) for product in found]}
 
@@ -189,14 +195,15 @@ def ingest_product(
     """
     root = Root(settings.root, settings.storage_options)
     minutes = settings.nightly.lease_minutes
-    with lease.hold(root, "ingest", minutes) if sources.on_network else contextlib.nullcontext():
+    with lease.hold(root, WORK, minutes) if sources.on_network else contextlib.nullcontext() as held:
+        check = held.check if held else _nothing_to_check
         try:
             plan = start_ingest(root, sources.archives, product, settings.ingest)
             _require_same_targets(root, plan, stars)
             if repair:
-                _repair(settings, root, sources, plan)
+                _repair(settings, root, sources, plan, check)
             else:
-                _ingest_missing(settings, root, sources, plan, in_this_process=bool(stars))
+                _ingest_missing(settings, root, sources, plan, check, in_this_process=bool(stars))
         except ArchiveOutage as error:
             raise _deferred(root, product, str(error), repair) from error
     clear_deferral(root, str(product))
@@ -223,11 +230,20 @@ def ingest_product(
     return result
 
 
-def _ingest_missing(settings: Settings, root: Root, sources: Sources, plan: Plan, in_this_process: bool) -> None:
+def _nothing_to_check() -> None:
+    """Runs that ask nobody on the network hold no lease."""
+
+
+def _ingest_missing(
+    settings: Settings, root: Root, sources: Sources, plan: Plan, check: Callable[[], None], in_this_process: bool
+) -> None:
+    """Fan out over the shards without a record; `check` is called now and then, and raises where the lease is lost."""
+
     def work(group: Group) -> IngestWork:
         return IngestWork.of(root, sources.archives, plan, group, settings.ingest)
 
     def pending(size: int) -> list[Group]:
+        check()
         done = set(ledger.recorded(root, plan.product))
         return groups_of((index for index in range(plan.n_shards) if index not in done), size)
 
@@ -247,13 +263,19 @@ def _ingest_missing(settings: Settings, root: Root, sources: Sources, plan: Plan
     )
 
 
-def _repair(settings: Settings, root: Root, sources: Sources, plan: Plan) -> None:
+def _repair(settings: Settings, root: Root, sources: Sources, plan: Plan, check: Callable[[], None]) -> None:
+    """Fan out over the shards that can be repaired; `check` as in `_ingest_missing`."""
     left = set(repairable(root, plan))
+
+    def pending(size: int) -> list[Group]:
+        check()
+        return groups_of(sorted(left), size)
+
     fan_out(
         "repair",
         ingest_shards_task,
         lambda group: IngestWork.of(root, sources.archives, plan, group, settings.ingest, repair=True),
-        lambda size: groups_of(sorted(left), size),
+        pending,
         settings.ingest.shards_per_task,
         len(left),
         settings.run.cluster,

@@ -73,10 +73,11 @@ def run_night(
 ) -> dict[str, Any]:
     """Body of the flow; must run inside one."""
     root = Root(settings.root, settings.storage_options)
-    with lease.hold(root, WORK, settings.nightly.lease_minutes), open_sources(archive, settings) as sources:
+    with lease.hold(root, WORK, settings.nightly.lease_minutes) as held, open_sources(archive, settings) as sources:
         night = _Night(settings, root, sources)
         if sector is None:
             for product in night.find():
+                held.check()
                 night.bring_up_to_date(product)
         else:
             product = offered_product(sources.archives, settings, mission, sector, author, cadence_s)

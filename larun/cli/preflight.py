@@ -88,10 +88,11 @@ def check_night(settings: Settings, archive: str | None) -> None:
         As the flow would.
     """
     from larun.survey.archives import open_archives
+    from larun.survey.discover import discoverers
 
     _check_cluster(settings)
     check_bundle(settings, settings.sweep.bundle)
-    open_archives(archive, settings)
+    discoverers(open_archives(archive, settings))
     _check_root(settings)
 
 

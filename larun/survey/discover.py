@@ -112,10 +112,7 @@ def offered_sectors(archives: Sequence[Archive], mission: str, author: str, cade
     ArchiveRefused
         None of them knows any, and one refuses us.
     """
-    asked = [archive for archive in listing_archives(archives) if isinstance(archive, Discoverer)]
-    if not asked:
-        names = ", ".join(archive.name for archive in archives) or "none"
-        raise InputError(f"the archives given ({names}) cannot say which sectors they hold; name one with --sector")
+    asked = discoverers(archives)
     found: set[int] = set()
     failures: list[ArchiveError] = []
     for archive in asked:
@@ -127,6 +124,21 @@ def offered_sectors(archives: Sequence[Archive], mission: str, author: str, cade
     if failures and not found:
         raise next((failure for failure in failures if isinstance(failure, ArchiveOutage)), failures[0])
     return sorted(found)
+
+
+def discoverers(archives: Sequence[Archive]) -> list[Discoverer]:
+    """Archives that can say which sectors they hold; a folder only where no archive of a mission is among them.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    found = [archive for archive in listing_archives(archives) if isinstance(archive, Discoverer)]
+    if not found:
+        names = ", ".join(archive.name for archive in archives)
+        raise InputError(f"the archives given ({names}) cannot say which sectors they hold; name one with --sector")
+    return found
 
 
 def require_offered(archives: Sequence[Archive], product: Product) -> None:
@@ -188,7 +200,7 @@ def is_published(root: Root, product: Product) -> bool:
 
 
 def sweeps_to_match(root: Root, settings: Settings) -> list[tuple[Product, str]]:
-    """Published sweeps that were not matched yet, or not with the snapshots of catalogues that the store holds now."""
+    """Published sweeps that were not matched yet, or not with the snapshots and the settings of now."""
     found = []
     for name, summary in published(root)["sectors"].items():
         product, run = Product.from_zarr_path(f"{name}.zarr"), summary["run"]
@@ -200,10 +212,13 @@ def sweeps_to_match(root: Root, settings: Settings) -> list[tuple[Product, str]]
             if catalogue.holds_objects
         }
         held = {name: points["sha256"] for name, points in pointers.items() if "sha256" in points}
+        wanted = [held, settings.catalogues.radius_arcsec, settings.catalogues.period_tolerance]
         try:
-            used = root.read_json(paths.match_record(product, run))["catalogues"]
+            record = root.read_json(paths.match_record(product, run))
         except NotInStore:
-            used = None
-        if used is None or {name: of["sha256"] for name, of in used.items()} != held:
+            found.append((product, run))
+            continue
+        used = {name: of["sha256"] for name, of in record["catalogues"].items()}
+        if [used, record["radius_arcsec"], record["period_tolerance"]] != wanted:
             found.append((product, run))
     return found

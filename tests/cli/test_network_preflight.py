@@ -135,3 +135,8 @@ def test_repair_of_what_is_not_there(config):
 def test_archives_are_named_once_and_known(config):
     assert "is named twice" in refused("ingest", "--sector", 1, "--archive", "mast,cloud,mast", "--config", config)
     assert "there is no archive 'attic'" in refused("nightly", "--archive", "attic", "--config", config)
+
+
+def test_a_night_with_archives_that_cannot_say_what_they_hold(config):
+    said = refused("nightly", "--archive", "simulated", "--config", config)
+    assert "(simulated) cannot say which sectors they hold; name one with --sector" in said
