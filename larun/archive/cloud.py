@@ -21,10 +21,13 @@ from larun.errors import ArchiveOutage, ArchiveRefused, InputError, ProductAbsen
 from larun.paths import Product
 from larun.plan import PlannedTarget, TargetList
 
+PAGE_KEYS = 1000
+"""Keys of one page of a listing, as many as S3 gives."""
+
 _OBJECT_STATUSES = frozenset({403, 404, 410})
 
 
-@dataclass
+@dataclass(frozen=True)
 class CloudArchive:
     """The public bucket of the TESS mission.
 
@@ -76,6 +79,8 @@ class CloudArchive:
 
         Raises
         ------
+        InputError
+            Such products are not known here.
         ArchiveError
             The archive does not serve now, or refuses us.
         """
@@ -147,9 +152,9 @@ class CloudArchive:
             return None
         return TargetList(listing.place(names, {}), redact(f"{self._url}/{folder}"), digest.hexdigest())
 
-    def _pages(self, prefix: str, delimiter: str, n_keys: int = 1000) -> Iterator[_Page]:
+    def _pages(self, prefix: str, delimiter: str, n_keys: int | None = None) -> Iterator[_Page]:
         """Pages of a listing (ListObjectsV2)."""
-        query = {"list-type": "2", "prefix": prefix, "max-keys": str(n_keys)} | (
+        query = {"list-type": "2", "prefix": prefix, "max-keys": str(n_keys or PAGE_KEYS)} | (
             {"delimiter": delimiter} if delimiter else {}
         )
         token = ""

@@ -14,7 +14,7 @@ from larun.archive.http import PROXY_HINT, Client
 from larun.archive.names import ffi_cadence_s, name_of, parse
 from larun.archive.wire import Answer, redact
 from larun.config import ArchiveSettings
-from larun.errors import ArchiveRefused, InputError, ProductError
+from larun.errors import ArchiveError, ArchiveRefused, InputError, ProductError
 from larun.lightcurve import Star
 from larun.paths import Product
 from larun.plan import PlannedTarget, TargetList
@@ -51,13 +51,17 @@ def list_path(author: str, cadence_s: int, sector: int) -> str:
     InputError
         MAST has no bulk list of such products; says of which it has.
     """
+    return _template(author, cadence_s).format(sector=sector)
+
+
+def _template(author: str, cadence_s: int) -> str:
     path = _LISTS.get((author, cadence_s if author == "spoc" else 0))
     if path is None:
         raise InputError(
             f"MAST has bulk lists of spoc (120 s and 20 s), tess-spoc and qlp light curves, not of {author} "
             f"{cadence_s} s"
         )
-    return path.format(sector=sector)
+    return path
 
 
 def require_known(product: Product) -> None:
@@ -158,7 +162,7 @@ def positions(client: Client, settings: ArchiveSettings, product: Product) -> di
     """Stars of a product with their positions, by number; empty where MAST does not tell now."""
     try:
         rows = caom_rows(client, settings, product)
-    except (ProductError, ArchiveRefused) as error:
+    except (ProductError, ArchiveError) as error:
         log.warning("the targets of %s are ordered by number, their positions are not to be had: %s", product, error)
         return {}
     return {star.target_id: star for star, _ in rows}
@@ -198,13 +202,12 @@ def sectors(client: Client, settings: ArchiveSettings, author: str, cadence_s: i
 
     Raises
     ------
+    InputError
+        There are no lists of such products.
     ProductUnreachable, ArchiveError
         As `Client.get`.
     """
-    pattern = re.escape(list_path(author, cadence_s, 0).rpartition("/")[2])
-    pattern = pattern.replace(
-        "0000" if "_s0000" in pattern else "_0_", r"(\d{4})" if "_s0000" in pattern else r"_(\d+)_"
-    )
+    pattern = re.sub(r"\\\{.*?\\\}", r"(\\d+)", re.escape(_template(author, cadence_s).rpartition("/")[2]))
     answer = client.get(settings.lists_url.rstrip("/") + _INDEX[author])
     found = {int(number) for number in re.findall(pattern, answer.data.decode(errors="replace"))}
     if not found:

@@ -19,7 +19,7 @@ from larun.plan import PlannedTarget, TargetList
 _PRODUCT_STATUSES = frozenset({404, 410})
 
 
-@dataclass
+@dataclass(frozen=True)
 class MastArchive:
     """The archive of the mission.
 
@@ -68,6 +68,8 @@ class MastArchive:
 
         Raises
         ------
+        InputError
+            Such products are not known here.
         ArchiveError
             The archive does not serve now, or refuses us.
         """

@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 import larun.config
+from larun.archive import cloud
 from larun.archive.cloud import CloudArchive
 from larun.archive.names import bucket_key
 from larun.archive.protocol import Archive, Discoverer
@@ -124,8 +125,7 @@ def test_targets_by_the_bulk_list_or_by_listing_the_bucket():
 
 
 def test_a_listing_of_several_pages(archive, server, monkeypatch):
-    pages = archive._pages
-    monkeypatch.setattr(archive, "_pages", lambda prefix, delimiter, n_keys=2: pages(prefix, delimiter, 2))
+    monkeypatch.setattr(cloud, "PAGE_KEYS", 2)
     found = archive._listed(PRODUCT)
     assert [t.star.target_id for t in found] == [11, 12, 13]
 
