@@ -299,7 +299,7 @@ MATCH_COLUMNS: tuple[Column, ...] = (
     Column("relation", "str", None, "same period, half the period, twice the period, another period, no period known"),
     Column("epoch_phase", "float64", None,
            "epoch of the best event in periods of the object after its nearest predicted one, -0.5 to 0.5; NaN where "
-           "the error of the catalogue's period adds up to more than a tenth of it"),
+           "the error of the catalogue's period is not known, or adds up to more than a tenth of it"),
     Column("catalogue_sha256", "str", None, "content of the snapshot that was matched"),
     Column("run", "str", None, "identifier of the sweep"),
 )  # fmt: skip

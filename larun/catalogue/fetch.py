@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from larun.catalogue.files import columns_of_csv, columns_of_table
+from larun.catalogue.files import columns_of_csv, columns_of_table, is_cut
 from larun.catalogue.normalise import Raw, normalise
-from larun.catalogue.session import CatalogueSession
+from larun.catalogue.session import CatalogueSession, without_password
 from larun.catalogue.sources import Catalogue
 from larun.config import ArchiveSettings, CatalogueSettings
 from larun.errors import CatalogueError, CatalogueUnreachable
 
 _SAID = 200
 """Longest quotation of what a service or a reader said, characters."""
+
+_MOST_ROWS = 1_000_000
+"""Rows that a table service is asked for at most: its own limit is another, which it need not tell."""
 
 _MAST_TIMEOUTS = 5
 """Longest time that MAST may work on one request, in read timeouts."""
@@ -108,7 +111,7 @@ class CatalogueServices:
             It answered something else than the catalogue: an error, a web page, a broken or cut table.
         """
         address = self._addresses[catalogue.service].rstrip("/")
-        shown = _without_password(address)
+        shown = without_password(address)
         ask = {"exofop": self._file, "mast": self._tic}.get(catalogue.service, self._tap)
         raw: dict[str, list[Any]] = {}
         with _said_plainly(address):
@@ -127,15 +130,18 @@ class CatalogueServices:
         if stars is not None:
             uploads = {"stars": Table({"tic": list(stars.tic), "ra": list(stars.ra), "dec": list(stars.dec)})}
         service = pyvo.dal.TAPService(address, session=self._session)
-        result = service.run_sync(self.query(catalogue), uploads=uploads)
-        if result.query_status == "OVERFLOW":
-            raise CatalogueError(f"the service cut the table after {len(result)} rows")
+        result = service.run_sync(self.query(catalogue), maxrec=_MOST_ROWS, uploads=uploads)
+        if is_cut(result.votable):
+            raise CatalogueError(f"{_host(address)} cut the table after {len(result)} rows")
         return columns_of_table(result.to_table())
 
     def _file(self, catalogue: Catalogue, address: str, stars: StarList | None) -> Raw:
         response = self._session.get(f"{address}/{catalogue.query}")
         response.raise_for_status()
-        return columns_of_csv(response.content)
+        columns = columns_of_csv(response.content)
+        if not response.content.endswith(b"\n"):
+            raise CatalogueError(f"the file of {_host(address)} breaks off in its last line")
+        return columns
 
     def _tic(self, catalogue: Catalogue, address: str, stars: StarList) -> Raw:
         from astroquery.mast import Catalogs
@@ -154,9 +160,8 @@ class CatalogueServices:
                 self._session.disconnect()
 
 
-def _without_password(address: str) -> str:
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+def _host(address: str) -> str:
+    return urlsplit(address).hostname or "no address"
 
 
 def _batches(stars: StarList, catalogue: Catalogue) -> Iterator[StarList]:
@@ -177,7 +182,7 @@ def _said_plainly(address: str) -> Iterator[None]:
     from pyvo.dal import DALAccessError, DALOverflowWarning
     from requests import RequestException
 
-    host = urlsplit(address).hostname or "no address"
+    host = _host(address)
     with warnings.catch_warnings():
         # Units and empty replies that astropy, astroquery and pyvo remark upon; a cut table is an error here.
         warnings.simplefilter("ignore", AstropyWarning)

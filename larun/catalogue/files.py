@@ -12,6 +12,7 @@ from larun.catalogue.normalise import Raw
 from larun.errors import CatalogueError, InputError
 
 if TYPE_CHECKING:
+    from astropy.io.votable.tree import VOTableFile
     from astropy.table import Table
 
 
@@ -45,6 +46,12 @@ def columns_of_csv(content: bytes) -> Raw:
 def columns_of_table(table: Table) -> Raw:
     """Columns of an astropy table, None for masked values."""
     return {name: [None if _is_masked(v) else v for v in table[name].tolist()] for name in table.colnames}
+
+
+def is_cut(document: VOTableFile) -> bool:
+    """Whether a table service says anywhere in its document that there are more rows than it sent."""
+    said = (info.value for info in document.iter_info() if info.name == "QUERY_STATUS")
+    return any(str(value).upper() == "OVERFLOW" for value in said)
 
 
 def _is_masked(value: Any) -> bool:
@@ -95,11 +102,18 @@ def _columns_of_parquet(path: Path) -> Raw:
 
 
 def _columns_of_astropy(path: Path, kind: str) -> Raw:
+    from astropy.io import votable
     from astropy.table import Table
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return columns_of_table(Table.read(path, format=kind))
+            if kind != "votable":
+                return columns_of_table(Table.read(path, format=kind))
+            document = votable.parse(path)
+            table = Table.read(document, format=kind, use_names_over_ids=True)
         except (ValueError, TypeError, IndexError) as error:
             raise CatalogueError(f"it should be a table of the format {kind} and is not: {error}") from error
+    if is_cut(document):
+        raise CatalogueError(f"its service cut the table after {len(table)} rows; ask it for all of them")
+    return columns_of_table(table)

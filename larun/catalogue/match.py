@@ -10,14 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SAME, HALF, TWICE, ANOTHER, UNKNOWN = (
-    "same period",
-    "half the period",
-    "twice the period",
-    "another period",
-    "no period known",
-)
-"""Relations of the period of an event to that of an object."""
+RELATIONS = ("same period", "half the period", "twice the period", "another period", "no period known")
+"""Relations of the period of an event to that of an object, the closest first."""
+
+SAME, HALF, TWICE, ANOTHER, UNKNOWN = RELATIONS
 
 _RATIOS = {SAME: 1.0, HALF: 0.5, TWICE: 2.0}
 _MAX_PHASE_ERROR = 0.1
@@ -157,15 +153,15 @@ def epoch_phase(t0: np.ndarray, known_t0: np.ndarray, known_d: np.ndarray, known
     t0, known_t0 : (pair,) float64, days
         Epochs of the event and of the object, in one time system; NaN where not known.
     known_d, known_err_d : (pair,) float64, days
-        Period of the object and its error; an error of NaN counts as none.
+        Period of the object and its error.
 
     Returns
     -------
     (pair,) float64
         -0.5 to 0.5; NaN where an epoch or the period is not known, or where the error of the period, added up over
-        the cycles between the two epochs, exceeds a tenth of the period.
+        the cycles between the two epochs, is not known or exceeds a tenth of the period.
     """
     cycles = (t0 - known_t0) / known_d
     nearest = np.rint(cycles)
-    uncertain = np.abs(nearest) * np.nan_to_num(known_err_d) > _MAX_PHASE_ERROR * known_d
-    return np.where(uncertain, np.nan, cycles - nearest)
+    certain = (nearest == 0) | (np.abs(nearest) * known_err_d <= _MAX_PHASE_ERROR * known_d)
+    return np.where(certain, cycles - nearest, np.nan)

@@ -90,6 +90,10 @@ class Catalogue:
             return self.name
         return f"{self.name}-{re.sub('[^a-z0-9]+', '-', str(product))}"
 
+    def has_snapshot(self, name: str) -> bool:
+        """Whether a snapshot of this name is one of this catalogue."""
+        return name.startswith(f"{self.name}-") if self.stars_per_request else name == self.name
+
 
 _PLANETS = Catalogue(
     name="planets",

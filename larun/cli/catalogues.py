@@ -14,6 +14,7 @@ from larun.cli.console import (
     given,
     print_json,
     print_table,
+    say,
     survey_root,
 )
 
@@ -57,6 +58,7 @@ def update(
 
     What cannot be had keeps its old snapshot; the exit code is then 1.
     """
+    from larun.catalogue.sources import choose
     from larun.errors import CatalogueError
     from larun.survey.known import match_published, update_catalogues
     from larun.survey.refresh import STALE, UNREACHABLE
@@ -71,6 +73,9 @@ def update(
         print_table("catalogues", _LISTED, map(_cells, rows))
         for record in matched:
             typer.echo(f"{record['product']}: {record['n_matches']} known objects at {record['n_targets']} stars")
+    without = {c.name for c in choose(names or settings.catalogues.use)} - {row["catalogue"] for row in rows}
+    if without:
+        say(f"no published sweep has stars to ask about: {', '.join(sorted(without))}")
     failed = [row for row in rows if row["state"] in {STALE, UNREACHABLE}]
     if failed:
         said = "; ".join(f"{row['name']} {row['state']}, {row['reason']}" for row in failed)
@@ -113,4 +118,6 @@ def _cells(row: dict[str, Any]) -> list[Any]:
 
 def _shown(row: dict[str, Any], name: str) -> Any:
     value = row[name]
+    if name == "age_d" and value is not None:
+        return f"{value:.1f}"
     return value[:_SHA_SHOWN] if name == "sha256" and value else value

@@ -98,11 +98,12 @@ def read_table(root: Root, path: str) -> pa.Table:
 
 
 def _read_part(root: Root, path: str) -> pa.Table:
+    content = root.read(path)
     try:
-        table = pq.read_table(pa.BufferReader(root.read(path)))
-    except pa.ArrowInvalid as error:
+        return _with_partitions(pq.read_table(pa.BufferReader(content)), path)
+    # What a damaged byte in the footer, in a page or in a name of the schema comes to.
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise StoreError(f"{root.url_of(path)} should be Parquet and is not: {error}") from error
-    return _with_partitions(table, path)
 
 
 def _folder_values(path: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ old snapshot, or its match is deferred and the record of the sweep's matches say
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +18,7 @@ import pyarrow as pa
 import larun
 from larun import paths
 from larun.catalogue.fetch import CatalogueServices
-from larun.catalogue.match import Places, compare_periods, epoch_phase, find_pairs
+from larun.catalogue.match import RELATIONS, Places, compare_periods, epoch_phase, find_pairs
 from larun.catalogue.sources import CATALOGUES, Catalogue, choose
 from larun.config import CatalogueSettings, Settings
 from larun.errors import CatalogueError, NotInStore
@@ -28,6 +29,8 @@ from larun.store.publish import published
 from larun.store.tables import read_table, write_table
 from larun.survey import snapshots
 from larun.survey.refresh import Refresh, SectorStars, mast_permit, stars_of
+
+log = logging.getLogger(__name__)
 
 _NEVER_ASKED = "was never asked for; run `larun catalogues update`"
 
@@ -70,7 +73,7 @@ def update_catalogues(
     """
     chosen = choose(settings.catalogues.use if names is None else names)
     observed = [p for p in ([product] if product else published_products(root)) if not p.simulated]
-    sectors = [stars_of(root, p) for p in observed] if any(c.stars_per_request for c in chosen) else []
+    sectors = _stars_held(root, observed) if any(c.stars_per_request for c in chosen) else []
     silent: dict[str, str] = {}
     results = []
     permit = partial(mast_permit, settings.archives, budget)
@@ -80,6 +83,17 @@ def update_catalogues(
                 work = Refresh(root, services, catalogue, sector, settings.catalogues.max_age_days)
                 results.append(work.run(forced=names is not None, silent=silent))
     return results
+
+
+def _stars_held(root: Root, products: Sequence[Product]) -> list[SectorStars]:
+    """Stars of the sectors whose light curves are still in the store."""
+    held = []
+    for product in products:
+        try:
+            held.append(stars_of(root, product))
+        except NotInStore as error:
+            log.warning("no catalogue is asked about the stars of %s: %s", product, error)
+    return held
 
 
 def _asked_about(catalogue: Catalogue, sectors: list[SectorStars]) -> Sequence[SectorStars | None]:
@@ -216,14 +230,16 @@ def _floats(table: pa.Table, name: str) -> np.ndarray:
 
 
 def _ordered(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Rows by star; those of one star by catalogue, the nearest first."""
+    """Rows by star; of one star first what has the period of its event, then by catalogue, the star's own first."""
     order = list(CATALOGUES)
-    keys = zip(columns["target"], columns["catalogue"], columns["matched_by"], columns["object"], strict=True)
-    ranked = sorted(
-        (target, order.index(catalogue), matched_by != "tic", name, row)
-        for row, (target, catalogue, matched_by, name) in enumerate(keys)
-    )
-    return {name: [values[row] for *_, row in ranked] for name, values in columns.items()}
+
+    def key(row: int) -> tuple:
+        relation, matched_by, separation = (columns[n][row] for n in ("relation", "matched_by", "separation_arcsec"))
+        how = (RELATIONS.index(relation), order.index(columns["catalogue"][row]), matched_by != "tic")
+        return (columns["target"][row], *how, separation if matched_by != "tic" else 0.0, columns["object"][row], row)
+
+    ranked = sorted(range(len(columns["target"])), key=key)
+    return {name: [values[row] for row in ranked] for name, values in columns.items()}
 
 
 @dataclass(frozen=True, slots=True)

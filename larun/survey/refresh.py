@@ -18,7 +18,7 @@ from larun.archive.lines import open_line
 from larun.catalogue.fetch import CatalogueServices, StarList
 from larun.catalogue.sources import Catalogue
 from larun.config import ArchiveSettings
-from larun.errors import ArchiveError, CatalogueError, CatalogueUnreachable
+from larun.errors import ArchiveError, CatalogueError, CatalogueUnreachable, NotInStore
 from larun.objects import Root
 from larun.paths import Product
 from larun.schema import Status
@@ -108,9 +108,14 @@ class Refresh:
         age = snapshots.age_days(points, now)
         if age is None or "failed_since" in points:
             return False
-        if not self.root.exists(paths.catalogue_table(self.name, points["sha256"])):
+        if snapshots.is_old(age, self.max_age_days) if self.sector is None else not self._is_same_question(points):
             return False
-        return age <= self.max_age_days if self.sector is None else self._is_same_question(points)
+        try:
+            snapshots.load(self.root, self.name)
+        except (NotInStore, CatalogueError) as error:
+            log.warning("%s is fetched again: %s", self.name, error)
+            return False
+        return True
 
     def _is_same_question(self, points: snapshots.Pointer) -> bool:
         """Whether the snapshot was asked for with the same query about the same stars."""
@@ -123,7 +128,10 @@ class Refresh:
         if not rows and self.sector is None:
             raise CatalogueError("the reply has no rows, which no catalogue is")
         if rows < _SHRUNK * before and (self.sector is None or self._is_same_question(points)):
-            raise CatalogueError(f"the reply has {rows} rows and the snapshot of {points['date']} has {before}")
+            raise CatalogueError(
+                f"the reply has {rows} rows and the snapshot of {points['date']} has {before}; if the catalogue did "
+                f"shrink, delete {self.root.url_of(paths.catalogue(self.name))} and update it again"
+            )
         origin = {"query": reply.query, "url": reply.url, "date": now}
         origin |= {"stars": self.sector.sha256} if self.sector else {}
         return snapshots.save(self.root, self.name, self.catalogue, reply.columns, origin)

@@ -14,6 +14,7 @@ from larun.catalogue.fetch import CatalogueServices, StarList
 from larun.catalogue.sources import CATALOGUES
 from larun.errors import CatalogueError, CatalogueUnreachable
 from tests.loopback import Library, invoke
+from tests.loopback.adql import csv_text
 from tests.loopback.answer import data_json
 from tests.loopback.services import settings_for, star
 
@@ -153,6 +154,17 @@ def test_what_is_no_catalogue_is_refused_and_said(settings, tables, name, fault,
     with pytest.raises(CatalogueError, match=said) as refused:
         fetch(settings, name, STARS if name == "tic" else None)
     assert not isinstance(refused.value, CatalogueUnreachable)
+
+
+def test_all_rows_are_asked_for_where_a_service_has_a_limit_of_its_own(settings, tables):
+    tables.default_rows = 1
+    assert len(fetch(settings, "toi").columns["object"]) == 2
+
+
+def test_a_file_that_is_cut_in_its_last_value_is_refused(settings, tables, monkeypatch):
+    monkeypatch.setattr("tests.loopback.tap.csv_text", lambda rows: csv_text(rows)[:-2])
+    with pytest.raises(CatalogueError, match="breaks off in its last line"):
+        fetch(settings, "ctoi")
 
 
 def test_a_file_that_is_cut_in_a_line_is_refused(settings, tables):

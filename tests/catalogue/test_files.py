@@ -5,6 +5,7 @@ from astropy.table import Table
 
 from larun.catalogue.files import columns_of_csv, columns_of_file
 from larun.errors import CatalogueError, InputError
+from tests.loopback.adql import votable
 
 
 def test_csv_with_comments_quotes_and_a_byte_order_mark():
@@ -41,6 +42,33 @@ def test_votables_and_ipac_tables(tmp_path, ending, kind):
     path.write_text("nothing of the kind")
     with pytest.raises(CatalogueError, match=f"{path.name}: it should be a table of the format {kind}"):
         columns_of_file(path)
+
+
+@pytest.mark.parametrize("before", ["</RESOURCE>", "</TABLE>", "<TABLE>"])
+@pytest.mark.parametrize("value", ["OVERFLOW", "overflow"])
+def test_a_votable_that_its_service_cut_is_refused(tmp_path, before, value):
+    document = votable(["name", "period"], [{"name": "a", "period": 1.5}])
+    path = tmp_path / "cut.vot"
+    info = f'<INFO name="QUERY_STATUS" value="{value}"/>'
+    # Within a table this element comes after the data.
+    path.write_text(document.replace(before, f"{info}{before}"))
+    with pytest.raises(CatalogueError, match="cut the table after 1 rows"):
+        columns_of_file(path)
+
+
+def test_a_votable_has_the_names_of_its_columns_and_not_their_identifiers(tmp_path):
+    document = votable(["BJD0", "Per"], [{"BJD0": 1326.5, "Per": 2.0}])
+    path = tmp_path / "t.vot"
+    path.write_text(document.replace('name="BJD0"', 'ID="_tab1_10" name="BJD0"'))
+    assert columns_of_file(path) == {"BJD0": [1326.5], "Per": [2.0]}
+
+
+@pytest.mark.parametrize("form", ["tabledata", "binary2"])
+def test_masked_and_large_integers_of_a_votable(tmp_path, form):
+    table = Table({"tic": [2**40, 7], "n": [1, 2], "s": ["ab", "c"]}, masked=True)
+    table["n"].mask = [False, True]
+    table.write(tmp_path / "t.vot", format="votable", tabledata_format=form)
+    assert columns_of_file(tmp_path / "t.vot") == {"tic": [2**40, 7], "n": [1, None], "s": ["ab", "c"]}
 
 
 def test_parquet(tmp_path):

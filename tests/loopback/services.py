@@ -41,6 +41,7 @@ class Services:
         """Hold what they held at first, with no faults."""
         fresh = sample()
         self.tables.tables, self.tables.faults, self.tables.asked = fresh.tables, {}, []
+        self.tables.default_rows = None
         self.stars = Library(())
 
     def application(self) -> Starlette:

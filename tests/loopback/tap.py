@@ -42,6 +42,8 @@ class Tables:
     tables: dict[str, Rows]
     faults: dict[str, list[str | None]] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
+    default_rows: int | None = None
+    """Rows of an answer to a query that sets no MAXREC, as at services that do not say so."""
 
     def fault(self, table: str) -> str | None:
         """What goes wrong with this answer."""
@@ -99,6 +101,8 @@ def tap_routes(tables: Tables | None = None) -> list[Route]:
             held.asked.append({"path": request.url.path, "query": query, "uploads": list(parts)})
             return Response(error_document(str(error)), 400, media_type=VOTABLE)
         held.asked.append({"path": request.url.path, "query": query, "table": table, "uploads": list(parts)})
+        if "MAXREC" not in form:
+            rows = rows[: held.default_rows]
         return await answered(held.fault(table), votable(columns, rows), VOTABLE)
 
     async def ctoi(request: Request) -> Response:

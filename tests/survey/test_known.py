@@ -1,6 +1,7 @@
 """Snapshots of catalogues, and matching a sweep with them: what is fetched, kept, refused, deferred."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,13 +9,16 @@ import pytest
 from tiny_sector import tree
 
 from larun import paths
+from larun.catalogue.normalise import content_sha256
+from larun.catalogue.sources import CATALOGUES
 from larun.errors import CatalogueError, InputError, NotInStore
 from larun.objects import Root
 from larun.paths import Product
-from larun.schema import DETECTION_COLUMNS, MATCH_COLUMNS
+from larun.schema import DETECTION_COLUMNS, KNOWN_COLUMNS, MATCH_COLUMNS
 from larun.store.publish import publish
 from larun.store.tables import read_table, write_table
 from larun.survey import snapshots
+from larun.survey.discover import sweeps_to_match
 from larun.survey.known import known_objects, match_published, match_sweep, update_catalogues
 from tests.loopback.services import Services, serving, settings_for
 
@@ -179,6 +183,65 @@ def test_an_unknown_catalogue_is_refused(root, settings):
         update_catalogues(root, settings, ["koi"])
 
 
+@pytest.mark.parametrize("damage", ["cut", "flipped", "older", "pointer", "list"])
+def test_a_snapshot_that_cannot_be_used_waits_and_the_next_update_replaces_it(root, settings, damage):
+    write_detections(root)
+    update_catalogues(root, settings)
+    (name,) = root.list("catalogues/toi")
+    content = root.read(name)
+    if damage == "cut":
+        root.write(name, content[: len(content) // 2])
+    elif damage == "flipped":
+        root.write(name, content[:-20] + bytes([content[-20] ^ 4]) + content[-19:])
+    elif damage == "older":
+        columns = snapshots.load(root, "toi").drop_columns("period_err_d").to_pydict()
+        sha256 = content_sha256(columns)
+        write_table(
+            root, paths.catalogue_table("toi", sha256), columns, [c for c in KNOWN_COLUMNS if c.name in columns]
+        )
+        root.write_json(paths.catalogue("toi"), snapshots.pointer(root, "toi") | {"sha256": sha256})
+    else:
+        root.write(paths.catalogue("toi"), b'{"rows": 2' if damage == "pointer" else b"[1]")
+    record = match_sweep(root, PRODUCT, RUN, settings)
+    assert list(record["deferred"]) == ["toi"]
+    assert any(said in record["deferred"]["toi"]["reason"] for said in ("damaged", "another version of larun"))
+    assert known_objects(root, PRODUCT, RUN).not_matched[0].startswith("toi ")
+    assert {row["name"]: row["state"] for row in snapshots.states(root, 7.0)}["planets"] == "fresh"
+    assert states(update_catalogues(root, settings)) == dict.fromkeys(WHOLE, "fresh") | {"toi": "updated"}
+    assert match_sweep(root, PRODUCT, RUN, settings)["deferred"] == {}
+
+
+@pytest.mark.parametrize("days", [-400, 8])
+def test_what_a_wrong_clock_dated_is_fetched_again(root, settings, days):
+    update_catalogues(root, settings)
+    make_older(root, "toi", days)
+    assert {row["name"]: row["state"] for row in snapshots.states(root, 7.0)}["toi"] == "old"
+    assert states(update_catalogues(root, settings))["toi"] == "updated"
+
+
+def test_a_date_without_a_zone_is_utc(root, settings):
+    update_catalogues(root, settings)
+    now = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
+    root.write_json(paths.catalogue("toi"), snapshots.pointer(root, "toi") | {"date": now.isoformat()})
+    assert states(update_catalogues(root, settings))["toi"] == "fresh"
+
+
+def test_processes_that_save_the_same_snapshot_at_once_do_not_disturb_each_other(root):
+    columns = {column.name: [None if column.dtype in ("str", "int64") else float("nan")] for column in KNOWN_COLUMNS}
+    columns |= {"object": ["TOI-1.01"], "tic": [1]}
+    arguments = (root, "toi", CATALOGUES["toi"], columns, {"query": "", "url": "", "date": snapshots.current_time()})
+    with ThreadPoolExecutor(8) as pool:
+        saved = [pool.submit(snapshots.save, *arguments) for _ in range(40)]
+        noted = [
+            pool.submit(snapshots.note_failure, root, "toi", "away", "2020-01-01T00:00:00+00:00") for _ in range(40)
+        ]
+        assert len({done.result()["sha256"] for done in saved}) == 1
+        for done in noted:
+            done.result()
+    assert snapshots.pointer(root, "toi")["sha256"] == saved[0].result()["sha256"]
+    assert snapshots.load(root, "toi").num_rows == 1
+
+
 def test_a_damaged_snapshot_is_not_matched(root, settings):
     write_detections(root)
     update_catalogues(root, settings)
@@ -226,13 +289,39 @@ def test_matches_by_number_position_and_ephemeris(root, settings, services):
     assert near["epoch_phase"] == pytest.approx(-0.1)
 
 
+def test_the_planet_that_the_event_belongs_to_is_named_first(root, settings, services):
+    (planet,) = services.tables.tables["pscomppars"]
+    periods = {"b": 7.0, "c": 0.45, "d": 3.0, "e": 0.9, "f": None}
+    services.tables.tables["pscomppars"] = [
+        planet | {"pl_name": f"Sample-21 {letter}", "pl_orbper": period} for letter, period in periods.items()
+    ]
+    write_detections(root)
+    update_catalogues(root, settings, ["planets"])
+    match_sweep(root, PRODUCT, RUN, settings)
+    rows = known_objects(root, PRODUCT, RUN).matches["TIC 21"]
+    assert [(row["object"], row["relation"]) for row in rows] == [
+        ("Sample-21 e", "same period"), ("Sample-21 c", "twice the period"), ("Sample-21 b", "another period"),
+        ("Sample-21 d", "another period"), ("Sample-21 f", "no period known"),
+    ]  # fmt: skip
+
+
+def test_a_sweep_is_matched_again_with_other_snapshots_or_settings(root, settings, served):
+    write_detections(root)
+    publish(root, PRODUCT, RUN, {})
+    update_catalogues(root, settings)
+    assert sweeps_to_match(root, settings) == [(PRODUCT, RUN)]
+    match_sweep(root, PRODUCT, RUN, settings)
+    assert sweeps_to_match(root, settings) == []
+    for other in ({"radius_arcsec": 20.0}, {"period_tolerance": 0.01}):
+        assert sweeps_to_match(root, with_catalogues(served[0], **other)) == [(PRODUCT, RUN)]
+    assert sweeps_to_match(root, with_catalogues(served[0], "toi")) == [(PRODUCT, RUN)]
+
+
 def test_the_radius_is_that_of_the_settings(root, served, services):
     settings = with_catalogues(served[0], "vsx", radius_arcsec=0.1)
     wide = with_catalogues(served[0], "vsx", radius_arcsec=1.0)
     columns = {"object": ["V"], "tic": [None], "ra": [80.23], "dec": [-60.0 + 0.5 / 3600], "disposition": ["EA"]}
     empty = {name: [float("nan")] for name in ("period_d", "period_err_d", "t0_btjd", "duration_h", "depth_ppm")}
-    from larun.catalogue.sources import CATALOGUES
-
     vsx = CATALOGUES["vsx"]
     origin = {"query": "by hand", "url": "", "date": snapshots.current_time()}
     snapshots.save(root, vsx.snapshot_name(PRODUCT), vsx, columns | empty, origin)
@@ -321,6 +410,21 @@ def test_a_snapshot_travels_to_a_machine_without_network(root, settings, tmp_pat
     root.write(name, root.read(name).replace(b"TOI-100.01", b"TOI-100.02"))
     with pytest.raises(CatalogueError, match="altered or cut"):
         snapshots.import_table(away, str(tmp_path / "catalogues" / "toi.json"))
+
+
+def test_a_pointer_is_imported_under_the_name_of_its_catalogue_or_not_at_all(root, settings, tmp_path):
+    update_catalogues(root, settings, ["toi"])
+    folder = tmp_path / "catalogues"
+    (folder / "toi").rename(folder / "copy")
+    (folder / "toi.json").rename(folder / "copy.json")
+    away = Root(str(tmp_path / "away"))
+    with pytest.raises(InputError, match="is of the catalogue toi"):
+        snapshots.import_table(away, str(folder / "copy.json"))
+    (folder / "copy").rename(folder / "toi")
+    (folder / "copy.json").rename(folder / "toi.json")
+    with pytest.raises(InputError, match="is of the catalogue toi"):
+        snapshots.import_table(away, str(folder / "toi.json"), "ctoi")
+    assert snapshots.import_table(away, str(folder / "toi.json"), "toi")["rows"] == 2
 
 
 def test_what_is_no_pointer_is_refused(root, tmp_path):

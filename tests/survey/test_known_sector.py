@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from larun import paths
 from larun.archive.budget_server import BudgetServer
 from larun.cli import app
+from larun.errors import NotInStore
 from larun.objects import Root
 from larun.report import write_report
 from larun.schema import STELLAR_COLUMNS
@@ -133,6 +134,23 @@ def test_the_commands(swept, services, configuration):
     states = json.loads(larun("catalogues", "list", "--root", root.url, "--json").stdout)
     assert {row["state"] for row in states} == {"fresh"}
     assert "toi" in larun("catalogues", "list", "--root", root.url).stdout
+
+
+def test_stars_of_no_sector_cannot_be_asked_about(configuration, tmp_path):
+    told = larun("catalogues", "update", "vsx", "toi", "--root", tmp_path, "--config", configuration)
+    assert "no published sweep has stars to ask about: vsx" in told.stderr
+    listed = larun("catalogues", "list", "--root", tmp_path).stdout
+    assert "0.0" in listed, "days, to a tenth"
+
+
+def test_a_sector_whose_light_curves_were_deleted_is_not_asked_about(swept, services, monkeypatch):
+    def gone(root, product):
+        raise NotInStore(f"there is no {product}")
+
+    root, _ = swept
+    monkeypatch.setattr("larun.survey.known.stars_of", gone)
+    settings = settings_for(services[0], catalogues={"use": ["toi", "tic"]})
+    assert [row["name"] for row in update_catalogues(root, settings)] == ["toi"]
 
 
 def test_the_pages_name_what_is_known(swept, services):
