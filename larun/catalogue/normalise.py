@@ -97,7 +97,7 @@ def _epoch(value: Any) -> float:
 
 READERS: dict[str, Callable[[Any], Any]] = {
     "text": _text,
-    "number": _number,
+    "number": _within(-math.inf, math.inf),
     "positive": _within(0, math.inf),
     "period": _within(0, _LONGEST_PERIOD_D),
     "percent": lambda value: 1e4 * _within(0, 100)(value),

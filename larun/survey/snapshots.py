@@ -40,7 +40,7 @@ def pointer(root: Root, name: str) -> Pointer:
             _when(points["date"])
             paths.catalogue_table(name, points["sha256"])
     except (ValueError, KeyError, TypeError) as error:
-        log.warning("%s should be the pointer of a snapshot and is not: %r", root.url_of(path), error)
+        log.info("%s should be the pointer of a snapshot and is not: %r", root.url_of(path), error)
         return {"failed_reason": f"has a damaged pointer, {root.url_of(path)}; run `larun catalogues update`"}
     return points
 

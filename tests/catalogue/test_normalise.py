@@ -100,6 +100,14 @@ def test_a_variable_star_that_does_not_vary_is_left_out():
     assert found["tic"] == [None]
 
 
+def test_infinity_is_no_number():
+    raw = {"ID": [1, 2], "ra": [1.0, 1.0], "dec": [2.0, 2.0], "Tmag": ["inf", -1.5], "logg": [float("-inf"), 4.4]}
+    found = normalise(CATALOGUES["tic"], raw)
+    assert [found["tmag"][1], found["logg"][1]] == [-1.5, 4.4]
+    assert math.isnan(found["tmag"][0])
+    assert math.isnan(found["logg"][0])
+
+
 def test_what_has_no_name_or_no_place_is_left_out():
     found = toi_rows(toi=[1.01, None, 3.01, 4.01], tid=[1, 2, None, None], ra=[1.0, 1.0, None, 1.0])
     assert found["object"] == ["TOI-1.01", "TOI-4.01"]

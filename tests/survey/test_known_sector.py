@@ -167,6 +167,11 @@ def test_the_pages_name_what_is_known(swept, services):
     assert "Not matched yet" not in text
     first = index.with_name("candidate-0001.html").read_text(encoding="utf-8")
     assert "Known objects at this star" in first
+    assert "Known at this star: Sample-21 b CP, same period; 1 more below" in first
+    nothing = settings_for(url, catalogues={"use": ["vsx"]})
+    match_sweep(root, PRODUCT, run, nothing)
+    write_report(root, settings_of(root.url), PRODUCT, limit=1)
+    assert "No catalogue that was looked up knows an object" in index.with_name("candidate-0001.html").read_text()
     root.delete(paths.match_record(PRODUCT, run))
     again = Path(write_report(root, settings_of(root.url), PRODUCT, limit=0)).read_text(encoding="utf-8")
     assert "Not matched yet: no catalogue was looked up yet" in again
