@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+from numba import njit
 
 from larun.errors import ProductCorrupt
 
@@ -184,9 +186,27 @@ def _require_fits(data: bytes) -> None:
 
 def ones_complement_sum(data) -> int:
     """Ones-complement sum of big-endian 32-bit words (FITS Standard 4.0, appendix J); all ones for a valid HDU."""
-    total = int(np.add.reduce(np.frombuffer(data, dtype=">u4"), dtype=np.uint64))
+    total = int(_sum_of_words(np.frombuffer(data, dtype=np.uint32), sys.byteorder == "little"))
     while total > _ALL_ONES:
         total = (total & _ALL_ONES) + (total >> 32)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _sum_of_words(words, swapped):
+    """Sum of 32-bit words, of which the bytes may be `swapped`; of at most 16 GiB, so that it cannot overflow."""
+    total = np.uint64(0)
+    if not swapped:
+        for word in words:
+            total += np.uint64(word)
+        return total
+    for word in words:
+        total += np.uint64(
+            ((word & np.uint32(0xFF)) << np.uint32(24))
+            | ((word & np.uint32(0xFF00)) << np.uint32(8))
+            | ((word >> np.uint32(8)) & np.uint32(0xFF00))
+            | (word >> np.uint32(24))
+        )
     return total
 
 
