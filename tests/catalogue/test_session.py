@@ -108,12 +108,14 @@ def test_a_date_to_come_back_at_is_obeyed(monkeypatch):
     assert all(25.0 < wait <= 30.0 for wait in waits)
 
 
-def test_a_redirect_to_nobody_has_no_attempts_of_its_own():
+def test_a_redirect_to_nobody_has_no_attempts_of_its_own(monkeypatch):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
     head = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     with answering(head) as (host, asked), session() as opened:
         with pytest.raises(requests.ConnectionError):
             opened.get(f"http://{host}/x")
-        assert len(asked) == 3
+        assert (len(asked), len(waits)) == (3, 2)
 
 
 def test_a_password_is_sent_and_never_said(caplog):
