@@ -155,6 +155,11 @@ class Allowance:
         return len(self._held)
 
     @property
+    def deserted(self) -> bool:
+        """Whether nobody holds a permit or waits for one."""
+        return not self._worker
+
+    @property
     def state(self) -> str:
         """``serving``, ``out`` (the breaker is open) or ``given up``."""
         if self._breaker.given_up:
@@ -165,6 +170,11 @@ class Allowance:
     def reason(self) -> str:
         """Why the service is not asked, or the last failure; empty after a success."""
         return self._breaker.given_up or self._breaker.reason
+
+    def forget(self) -> None:
+        """Start anew with a service that was given up, as a run of its own would."""
+        self._breaker = _Breaker()
+        self._paused_since, self._paused_until = None, self._filled
 
     def enter(self, permit: int, worker: str) -> None:
         """Wait for a permit, to be known by a number that nobody else uses, for a worker."""
@@ -274,7 +284,7 @@ class Allowance:
 
     def _grant(self, now: float) -> list[Decision]:
         made = []
-        if self._breaker.given_up and (self._held or not self._probe_is_due(now)):
+        if self._breaker.given_up and not self._probe_is_due(now):
             made = [Decision(permit, Verdict.OUTAGE, self._breaker.given_up) for permit in self._waiting]
             self._waiting.clear()
         while self._free and self._waiting:

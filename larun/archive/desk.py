@@ -26,6 +26,12 @@ class Desk:
         self.allowances[service].enter(permit, worker)
         return permit
 
+    def forgive(self, service: str) -> None:
+        """Ask a service anew that was given up, if nobody is left who gave it up."""
+        allowance = self.allowances.get(service)
+        if allowance is not None and allowance.deserted and allowance.state == "given up":
+            allowance.forget()
+
     def of(self, permit: int) -> Allowance:
         """Allowance that a permit belongs to."""
         return self.allowances[self._service[permit]]

@@ -87,8 +87,9 @@ class LocalDesk:
         self._decided: dict[int, tuple[Decision, str]] = {}
 
     def enter(self, service: str) -> int:
-        """Queue for a permit; returns its number."""
+        """Queue for a permit; returns its number. Who comes first after all had left begins a run of its own."""
         with self._changed:
+            self._desk.forgive(service)
             return self._desk.enter(service, "", self._clock())
 
     def ask(self, permit: int, succeeded: bool) -> None:

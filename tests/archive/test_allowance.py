@@ -195,6 +195,19 @@ def test_a_given_up_service_is_probed_again_and_may_come_back():
     assert ask(allowance, 3, 1.0) is GO
 
 
+def test_a_given_up_service_is_asked_anew_by_a_run_of_its_own():
+    allowance = Allowance(limits(patience_s=0.0, pause_s=60.0))
+    opened(allowance, 1)
+    fail(allowance, 1, 0.0, times=3, retry_after_s=500.0)
+    assert not allowance.deserted
+    allowance.leave(1, 0.0)
+    assert allowance.deserted
+    assert allowance.state == "given up"
+    allowance.forget()
+    opened(allowance, 2, now=1.0)
+    assert ask(allowance, 2, 1.0) is GO
+
+
 def test_retry_after_pauses_everybody():
     allowance = Allowance(LIMITS)
     opened(allowance, 1, 2)

@@ -292,6 +292,21 @@ def test_an_outage_longer_than_patience():
         client.close()
 
 
+def test_a_second_run_of_the_process_asks_anew_after_an_outage():
+    away = threading.Event()
+    away.set()
+    with Stub(lambda head: [reply(503) if away.is_set() else reply(200, b"x")]) as stub:
+        rules = settings(attempts=20, outage_failures=3, patience_s=0.3, max_backoff_s=60.0, backoff_s=0.2)
+        first = Client("mast", rules, "")
+        with pytest.raises(ArchiveOutage):
+            first.get(stub.url)
+        first.close()
+        away.clear()
+        second = Client("mast", rules, "")
+        assert second.get(stub.url).data == b"x"
+        second.close()
+
+
 def test_retry_after_longer_than_patience_is_an_outage():
     with Stub(lambda head: [reply(503, b"", "Retry-After: 3600")]) as stub:
         client = Client("mast", settings(patience_s=10.0), "")
