@@ -44,8 +44,8 @@ class TargetOutcome:
         Cadences with finite flux and no rejected quality bit.
     source : str
         File name or URL that the product came from; empty where nothing came.
-    sha256 : str
-        Of the product as it arrived; empty where nothing came.
+    xxh128 : str
+        XXH3-128 of the product as it arrived, hexadecimal; empty where nothing came.
     product : str
         File name of the product in the plan.
     archive : str
@@ -59,7 +59,7 @@ class TargetOutcome:
     reason: str = ""
     n_good: int = 0
     source: str = ""
-    sha256: str = ""
+    xxh128: str = ""
     product: str = ""
     archive: str = ""
     n_outside: int = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import xxhash
 
 from larun.archive.decode import decode, verify
 from larun.archive.protocol import Archive, Fetched
@@ -58,8 +59,8 @@ class Obtained(Generic[Checked]):
         Archive that delivered what the status speaks of; empty where nothing came.
     source : str
         File name or URL of it; empty where nothing came.
-    sha256 : str
-        Hexadecimal SHA-256 of the product as it arrived; empty where nothing came.
+    xxh128 : str
+        Hexadecimal XXH3-128 of the product as it arrived; empty where nothing came.
     star : Star, optional
         What the header of a sound product says about the target, stored or rejected.
     checked : object, optional
@@ -72,7 +73,7 @@ class Obtained(Generic[Checked]):
     reason: str = ""
     archive: str = ""
     source: str = ""
-    sha256: str = ""
+    xxh128: str = ""
     star: Star | None = None
     checked: Checked | None = None
     damaged: bytes | None = None
@@ -140,7 +141,7 @@ def obtain(
     )
     said = [(name, str(answer.error) if answer.error else answer.obtained.reason) for name, answer in answers]
     reason = said[0][1] if len(said) == 1 else "; ".join(f"{name}: {text}" for name, text in said)
-    return Obtained(worst.status, _bounded(reason), worst.archive, worst.source, worst.sha256, damaged=worst.damaged)
+    return Obtained(worst.status, _bounded(reason), worst.archive, worst.source, worst.xxh128, damaged=worst.damaged)
 
 
 def _require_service(answers: list[tuple[str, _Answer]]) -> None:
@@ -162,11 +163,11 @@ def _ask(archive: Archive, product: Product, target: PlannedTarget, check: Calla
     for download in range(1, DOWNLOADS + 1):
         answer = _ask_once(archive, product, target, check)
         obtained = answer.obtained
-        if obtained.status != Status.CORRUPT or not obtained.sha256 or answer.error is not None:
+        if obtained.status != Status.CORRUPT or not obtained.xxh128 or answer.error is not None:
             return answer
-        if obtained.sha256 in seen:
+        if obtained.xxh128 in seen:
             break
-        seen.add(obtained.sha256)
+        seen.add(obtained.xxh128)
         if download < DOWNLOADS:
             logger.info("%s came damaged from %s and is asked for again", target.product, archive.name)
     return answer
@@ -202,7 +203,7 @@ def _examined(
     came = {
         "archive": archive.name,
         "source": source_name(fetched.source),
-        "sha256": hashlib.sha256(fetched.data).hexdigest(),
+        "xxh128": xxhash.xxh3_128_hexdigest(fetched.data),
     }
     try:
         curve = decode(fetched.data, came["source"])

@@ -134,7 +134,7 @@ def fill_row(
         obtained.status,
         obtained.reason,
         source=obtained.source,
-        sha256=obtained.sha256,
+        xxh128=obtained.xxh128,
         product=target.product,
         archive=obtained.archive,
     )
