@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.deferral import deferrable
-from flows.ingest import ingest_unfinished
+from flows.product import ingest_unfinished
 from flows.sources import Sources, open_sources
 from flows.sweep import sweep_product
 from larun.config import Settings, load

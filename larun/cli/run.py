@@ -7,7 +7,7 @@ import importlib
 import logging
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -28,9 +28,6 @@ from larun.cli.console import (
     progress,
     say,
 )
-
-if TYPE_CHECKING:
-    from larun.config import Settings
 
 ArchiveOption = Annotated[
     str | None,
@@ -87,7 +84,7 @@ def ingest(
         if sector is None:
             raise typer.BadParameter("name a sector, or stars with --target or --targets", param_hint="--sector")
         asked |= {"mission": mission or "tess", "repair": repair}
-        _say_silence(settings, preflight.check_ingest(settings, **asked))
+        _say_silence(preflight.check_ingest(settings, **asked))
     with _flows(options) as run:
         result = run("ingest", **asked, overrides=options.overrides(**chosen))
     if json:
@@ -158,7 +155,7 @@ def nightly(
         preflight.check_night(settings, archive)
     else:
         preflight.check_bundle(settings, settings.sweep.bundle)
-        _say_silence(settings, preflight.check_ingest(settings, **asked))
+        _say_silence(preflight.check_ingest(settings, **asked))
     with _flows(options) as run:
         result = run("nightly", **asked, overrides=options.overrides(**chosen))
     if json:
@@ -248,9 +245,9 @@ def _quieten(verbose: bool) -> None:
     logging.getLogger("flows").setLevel(logging.INFO if verbose else logging.ERROR)
 
 
-def _say_silence(settings: Settings, silent: str) -> None:
+def _say_silence(silent: str) -> None:
     if silent:
-        say(f"{silent}. The run waits for {settings.archives.patience_s / 60:.0f} min, and is then deferred")
+        say(f"{silent}. The run asks again, and is deferred if no archive answers")
 
 
 def _counts(result: dict[str, Any]) -> str:
