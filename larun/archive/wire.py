@@ -185,7 +185,10 @@ class Wire:
 
     def close(self) -> None:
         """Close the connections."""
+        # Clearing a manager leaves its connections open until its pools are collected.
         for manager in self._managers.values():
+            for key in manager.pools.keys():  # noqa: SIM118
+                manager.pools[key].close()
             manager.clear()
         self._managers.clear()
 
@@ -194,8 +197,10 @@ class Wire:
         parts = urlsplit(url)
         origin = (parts.scheme, parts.netloc)
         if origin not in self._managers:
+            if len(self._managers) >= _HOSTS:
+                self.close()
             proxy = "" if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme, "")
-            options = {"num_pools": _HOSTS, "maxsize": 1, "ssl_context": _tls()}
+            options = {"num_pools": 1, "maxsize": 1, "ssl_context": _tls()}
             self._managers[origin] = _through_proxy(proxy, options) if proxy else urllib3.PoolManager(**options)
         return self._managers[origin]
 

@@ -3,10 +3,12 @@
 import datetime as dt
 import itertools
 import logging
+import random
 import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from unittest import mock
@@ -158,6 +160,44 @@ def test_close_lets_go_of_every_connection():
         while stub.open_now and time.monotonic() < end:
             time.sleep(0.01)
         assert stub.open_now == 0
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_never_more_connections_than_allowed_whatever_happens(seed, monkeypatch):
+    """Failures of all kinds, outages that are given up, and archives that are closed in the middle."""
+    monkeypatch.setattr(connections, "IDLE_S", 0.05)
+    monkeypatch.setattr(connections, "_LOOK_S", 0.02)
+    chance = random.Random(seed)
+    share = [0.2]
+    bad = ([reply(503)], [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", None], [None])
+
+    def answer(head):
+        return chance.choice(bad) if chance.random() < share[0] else [reply(200, b"" if "HEAD" in head else b"x")]
+
+    rules = settings(mast_connections=3, backoff_s=0.005, max_backoff_s=0.05, patience_s=0.3, outage_failures=4)
+    outcomes = Counter()
+    end = time.monotonic() + 3.0
+
+    def ask(client):
+        while time.monotonic() < end:
+            try:
+                client.get(stub.url)
+                outcomes["served"] += 1
+            except (ProductUnreachable, ArchiveOutage) as error:
+                outcomes[type(error).__name__] += 1
+
+    with Stub(answer) as stub, ThreadPoolExecutor(8) as pool:
+        clients = [Client("mast", rules, "") for _ in range(2)]
+        asking = [pool.submit(ask, clients[i % 2]) for i in range(8)]
+        for share[0], seconds in ((0.3, 0.6), (1.0, 0.8), (0.0, 0.4), (0.3, 0.4), (1.0, 0.8)):
+            time.sleep(seconds)
+            chance.choice(clients).close()
+        for thread in asking:
+            thread.result()
+        for client in clients:
+            client.close()
+    assert min(outcomes["served"], outcomes["ArchiveOutage"]) > 0
+    assert stub.most_open <= 3
 
 
 def test_a_body_that_trickles_is_cut_off(monkeypatch):
