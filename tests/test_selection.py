@@ -29,3 +29,20 @@ def test_nothing_finite_gives_nan():
 def test_median_of_odd_count_is_numpys():
     values = np.random.default_rng(1).normal(size=33)
     assert median.py_func(values.copy(), 33) == median(values.copy(), 33) == np.median(values)
+
+
+@pytest.mark.parametrize("function", [median, median.py_func])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_median_of_many_values_is_the_one_in_the_middle_of_them_sorted(function, dtype):
+    rng = np.random.default_rng(2)
+    for drawn in (
+        rng.normal(1, 1e-3, 1001),
+        np.abs(rng.normal(0, 1, 1500)),
+        -np.exp(rng.normal(0, 20, 900)),
+        np.r_[np.zeros(700), rng.normal(0, 1e30, 600)],
+        np.r_[np.zeros(800), -np.ones(400)],
+        np.full(600, 3.0),
+        rng.integers(0, 3, 2000),
+    ):
+        values = drawn.astype(dtype)
+        assert function(values.copy(), len(values)) == np.sort(values)[len(values) // 2]

@@ -3,7 +3,8 @@
 The trend is Tukey's biweight estimate in a sliding window, as in wotan (Hippke et al. 2019, AJ 158, 143), with
 two changes. A straight line is fitted instead of a constant and the window keeps its full width at the edges,
 so that slopes do not bend the ends. And it is evaluated on nodes a small part of the window apart, from fluxes
-averaged over a small part of the window, because a window of 1 day cannot resolve less.
+averaged over a small part of the window, because a window of 1 day cannot resolve less. Each node starts from the
+line of the one before it, whose window holds nearly the same fluxes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ BIWEIGHT_C = 5.0
 """Tuning constant in units of the median absolute deviation, as in wotan."""
 
 ITERATIONS = 5
+
+WORSE = 1.2
+"""A line whose scale grows by more than this factor from one node to the next is no start: the flux has jumped."""
+
+HALVINGS = 7
+"""Steps that narrow a scale down, from a factor of two to half a per cent."""
 
 
 def detrend(relative: np.ndarray, time: np.ndarray, window_d: float) -> np.ndarray:
@@ -74,29 +81,16 @@ def _trends(flux, u, bin_of, gap_u):
     node_count = np.empty(n_bins, np.int32)
     nodes = np.empty(2 * n_bins + 2, np.float32)
     scratch = np.empty((3, BINS_PER_WINDOW + 2), np.float32)
+    line = np.empty(3, np.float32)
     for star in range(n_stars):
-        total[:] = 0
-        total_u[:] = 0
-        count[:] = 0
-        for k in range(n_cadences):
-            if np.isfinite(flux[star, k]):
-                total[bin_of[k]] += flux[star, k]
-                total_u[bin_of[k]] += u[k]
-                count[bin_of[k]] += 1
-        m = 0
-        for b in range(n_bins):
-            if count[b] > 0:
-                y[m] = total[b] / np.float32(count[b])
-                x[m] = total_u[b] / count[b]
-                count[b] = m
-                m += 1
+        m = _average(flux[star], u, bin_of, total, total_u, count, x, y)
         n_nodes = 0
         start = 0
         while start < m:
             stop = start + 1
             while stop < m and x[stop] - x[stop - 1] <= gap_u:
                 stop += 1
-            own, step = _segment(x[start:stop], y[start:stop], nodes[n_nodes:], scratch)
+            own, step = _segment(x[start:stop], y[start:stop], nodes[n_nodes:], scratch, line)
             first_node[start:stop] = n_nodes
             node_start[start:stop] = x[start]
             node_step[start:stop] = step
@@ -117,7 +111,28 @@ def _trends(flux, u, bin_of, gap_u):
 
 
 @njit(cache=True, nogil=True)
-def _segment(x, y, nodes, scratch):
+def _average(flux, u, bin_of, total, total_u, count, x, y):
+    """Fill `x` and `y` with mean time and flux of the bins that hold any, `count` with where; return their number."""
+    total[:] = 0
+    total_u[:] = 0
+    count[:] = 0
+    for k in range(len(flux)):
+        if np.isfinite(flux[k]):
+            total[bin_of[k]] += flux[k]
+            total_u[bin_of[k]] += u[k]
+            count[bin_of[k]] += 1
+    m = 0
+    for b in range(len(count)):
+        if count[b] > 0:
+            y[m] = total[b] / np.float32(count[b])
+            x[m] = total_u[b] / count[b]
+            count[b] = m
+            m += 1
+    return m
+
+
+@njit(cache=True, nogil=True)
+def _segment(x, y, nodes, scratch, line):
     """Fill `nodes` with the trend at even steps over one segment; return their number and step."""
     length = x[-1] - x[0]
     own = max(int(np.ceil(length * NODES_PER_WINDOW)), 1) + 1
@@ -125,6 +140,7 @@ def _segment(x, y, nodes, scratch):
     latest = max(x[-1] - 1.0, x[0])
     low = 0
     high = 0
+    line[:] = np.nan
     for node in range(own):
         centre = x[0] + node * step
         begin = min(max(centre - 0.5, x[0]), latest)
@@ -136,12 +152,73 @@ def _segment(x, y, nodes, scratch):
         for i in range(low, high):
             scratch[0, i - low] = np.float32(x[i] - centre)
             scratch[1, i - low] = y[i]
-        nodes[node] = biweight_line(scratch[0], scratch[1], scratch[2], high - low, length > 0.5)
+        line[0] += line[1] * np.float32(step)
+        nodes[node] = biweight_line(scratch[0], scratch[1], scratch[2], high - low, length > 0.5, line)
     return own, step
 
 
+@njit(cache=True, nogil=True)
+def _half_below(sizes, n, guess):
+    """Size that half of ``sizes[:n]`` are smaller than, to half a per cent; 0 where half of them are 0.
+
+    Counting costs no branch that depends on the data, and `guess` is rarely off by much.
+    """
+    half = n // 2
+    high = guess
+    while _count_below(sizes, n, high) <= half and high < np.inf:
+        high *= np.float32(2)
+    low = np.float32(0.5) * high
+    while _count_below(sizes, n, low) > half:
+        high = low
+        low *= np.float32(0.5)
+        if low == 0:
+            return low
+    for _ in range(HALVINGS):
+        middle = np.float32(0.5) * (low + high)
+        if _count_below(sizes, n, middle) > half:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+@njit(cache=True, nogil=True)
+def _count_below(sizes, n, limit):
+    count = np.int32(0)
+    for i in range(n):
+        count += np.int32(sizes[i] < limit)
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _sizes(u, y, n, level, slope, out):
+    """Distances from a line."""
+    for i in range(n):
+        out[i] = abs(y[i] - level - slope * u[i])
+
+
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def biweight_line(u, y, work, n, sloped):
+def _weighted_sums(u, y, n, level, slope, inverse):
+    """Sums of the biweight weights, of times and of distances from a line under them."""
+    sw = np.float32(0)
+    su = np.float32(0)
+    suu = np.float32(0)
+    sr = np.float32(0)
+    sur = np.float32(0)
+    for i in range(n):
+        r = y[i] - level - slope * u[i]
+        z = max(np.float32(1) - r * r * inverse * inverse, np.float32(0))
+        w = z * z
+        sw += w
+        su += w * u[i]
+        suu += w * u[i] * u[i]
+        sr += w * r
+        sur += w * u[i] * r
+    return sw, su, suu, sr, sur
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def biweight_line(u, y, work, n, sloped, line):
     """Value at ``u = 0`` of the line through ``(u, y)[:n]`` that Tukey's biweight weights fit.
 
     Parameters
@@ -154,36 +231,32 @@ def biweight_line(u, y, work, n, sloped):
         Points to use; fewer than 3 give NaN.
     sloped : bool
         Fit a slope too; a constant otherwise.
+    line : (3,) float32
+        Value, slope and scale to start from; the median is the start with a NaN among them, and where the line
+        does not fit. Replaced by the line found, by NaN where there is none.
     """
+    level, slope, before = line
+    line[:] = np.nan
     if n < 3:
         return np.float32(np.nan)
-    for i in range(n):
-        work[i] = y[i]
-    level = median(work, n)
-    slope = np.float32(0)
-    scale = np.float32(0)
-    for iteration in range(ITERATIONS):
-        if iteration < 2:
-            for i in range(n):
-                work[i] = abs(y[i] - level - slope * u[i])
-            scale = np.float32(BIWEIGHT_C) * median(work, n)
-            if not scale > 0:
-                return level
-        inverse = np.float32(1) / scale
-        sw = np.float32(0)
-        su = np.float32(0)
-        suu = np.float32(0)
-        sr = np.float32(0)
-        sur = np.float32(0)
+    scale = np.float32(np.nan)
+    if np.isfinite(level) and np.isfinite(slope) and before > 0:
+        _sizes(u, y, n, level, slope, work)
+        scale = np.float32(BIWEIGHT_C) * _half_below(work, n, before / np.float32(BIWEIGHT_C))
+    cold = not scale <= WORSE * before
+    if cold:
         for i in range(n):
-            r = y[i] - level - slope * u[i]
-            z = max(np.float32(1) - r * r * inverse * inverse, np.float32(0))
-            w = z * z
-            sw += w
-            su += w * u[i]
-            suu += w * u[i] * u[i]
-            sr += w * r
-            sur += w * u[i] * r
+            work[i] = y[i]
+        level = median(work, n)
+        slope = np.float32(0)
+    for iteration in range(ITERATIONS):
+        if cold and iteration < 2:
+            _sizes(u, y, n, level, slope, work)
+            scale = np.float32(BIWEIGHT_C) * median(work, n)
+        if not scale > 0:
+            return level
+        inverse = np.float32(1) / scale
+        sw, su, suu, sr, sur = _weighted_sums(u, y, n, level, slope, inverse)
         determinant = sw * suu - su * su
         if sloped and determinant > np.float32(1e-3) * sw * sw:
             step = (suu * sr - su * sur) / determinant
@@ -193,4 +266,5 @@ def biweight_line(u, y, work, n, sloped):
         level += step
         if iteration > 1 and abs(step) < np.float32(1e-3) * scale:
             break
+    line[0], line[1], line[2] = level, slope, scale
     return level

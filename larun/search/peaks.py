@@ -86,15 +86,23 @@ def top_peaks(efficiency: np.ndarray, frequency: np.ndarray, baseline_d: float, 
         Indices into `frequency`, highest first.
     """
     left = np.array(efficiency, np.float32)
-    found = []
-    for _ in range(count):
-        peak = int(np.argmax(left))
+    return _top_peaks(left, frequency, 0.5 / baseline_d, count, np.array([up / down for up, down in HARMONICS]))
+
+
+@njit(cache=True, nogil=True)
+def _top_peaks(left, frequency, reach, count, ratios):
+    found = np.empty(count, np.int64)
+    for i in range(count):
+        peak = 0
+        for k in range(len(left)):
+            if left[k] > left[peak]:
+                peak = k
         if not left[peak] > 0:
-            break
-        found.append(peak)
-        for up, down in HARMONICS:
-            centre = frequency[peak] * up / down
-            first = np.searchsorted(-frequency, -(centre + 0.5 / baseline_d))
-            last = np.searchsorted(-frequency, -(centre - 0.5 / baseline_d), side="right")
+            return found[:i]
+        found[i] = peak
+        for ratio in ratios:
+            # Frequencies decrease.
+            first = len(left) - np.searchsorted(frequency[::-1], frequency[peak] * ratio + reach, side="right")
+            last = len(left) - np.searchsorted(frequency[::-1], frequency[peak] * ratio - reach)
             left[first:last] = 0
-    return np.array(found, np.int64)
+    return found

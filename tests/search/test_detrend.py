@@ -60,14 +60,35 @@ def test_flux_around_zero_leaves_nothing():
 
 
 @pytest.mark.parametrize("function", [biweight_line, biweight_line.py_func])
-def test_biweight_line_ignores_outliers(function):
+@pytest.mark.parametrize("start", [(np.nan,) * 3, (2.1, 2.5, 0.3), (-40.0, 0.0, 1e-6)])
+def test_biweight_line_ignores_outliers(function, start):
     u = np.linspace(-0.5, 0.5, 41).astype(np.float32)
     y = (2 + 3 * u + 0.01 * np.cos(40 * u)).astype(np.float32)
     y[[3, 20, 30]] += 50
     work = np.empty_like(u)
-    assert function(u, y, work, 41, True) == pytest.approx(2, abs=0.01)
-    assert np.isnan(function(u, y, work, 2, True))
-    assert function(u, np.full_like(u, 4), work, 41, True) == 4
+    line = np.array(start, np.float32)
+    assert function(u, y, work, 41, True, line) == pytest.approx(2, abs=0.01)
+    assert line[:2] == pytest.approx([2, 3], abs=0.03)
+    assert np.isnan(function(u, y, work, 2, True, line))
+    assert np.isnan(line).all()
+    assert function(u, np.full_like(u, 4), work, 41, True, line) == 4
+
+
+def test_a_jump_is_followed():
+    time = np.arange(20 * DAY) / DAY
+    flux = 1 + np.random.default_rng(4).normal(0, 1e-4, len(time))
+    flux[time > 10] += 0.05
+    found = trend(flux[None].astype(np.float32), time, 1.0)[0]
+    far = np.abs(time - 10) > 0.6
+    assert np.abs(found - np.where(time > 10, 1.05, 1.0))[far].max() < 1.5e-4
+
+
+@pytest.mark.parametrize("size", [1e30, 3e38])
+def test_fluxes_near_the_largest_number_come_to_an_end(size):
+    flux = np.full((1, 10 * DAY), 1, np.float32)
+    flux[0, ::3] = size
+    flux[0, 1::3] = -size
+    assert trend(flux, np.arange(10 * DAY) / DAY, 1.0).shape == flux.shape
 
 
 def test_no_cadences():

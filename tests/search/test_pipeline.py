@@ -3,10 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from larun.config import SearchSettings
+from larun.config import SearchSettings, VetSettings
 from larun.lightcurve import LightCurve, Star, shard_of
-from larun.schema import EVENT_COLUMNS, event_dtype
+from larun.schema import EVENT_COLUMNS, EventFlag, event_dtype
 from larun.search.pipeline import search_shard
+from larun.vet import flag
 
 SETTINGS = SearchSettings()
 CADENCE_S = 1800.0
@@ -93,6 +94,17 @@ def test_strange_stars_have_results_and_harm_no_other(make_shard):
     for star in (0, 6, 8):
         assert found.events["period_d"][star] == pytest.approx(2 + 0.7 * star, rel=3e-3)
     assert np.isfinite(found.events["snr"][[5, 7]]).all()
+    flags = [EventFlag(int(flag(event, radius=np.nan, logg=np.nan, settings=VetSettings()))) for event in found.events]
+    # One bad cadence is one dip; half a sector without data leaves the other half's transits.
+    assert EventFlag.SINGLE_DOMINATES in flags[7]
+    assert not flags[5] & (EventFlag.SINGLE_DOMINATES | EventFlag.TOO_DEEP)
+    assert all(not flags[star] & ~EventFlag.NEAR_GAP for star in (0, 6, 8))
+
+
+def test_repeated_times_in_a_shard_are_searched(make_shard):
+    time, flux = fluxes(2)
+    found = search_shard(make_shard(np.repeat(flux, 2, axis=1), time=np.repeat(time, 2)), SETTINGS)
+    np.testing.assert_allclose(found.events["period_d"], [2.0, 2.7], rtol=2e-3)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 40])
