@@ -16,12 +16,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import wotan
 from astropy.timeseries import BoxLeastSquares
+from numba import njit
 
 from larun.config import SearchSettings
 from larun.lightcurve import Shard, Star
+from larun.search import fold
 from larun.search.box import bin_series, spectra
 from larun.search.detrend import detrend
-from larun.search.grid import Grid, make_grid
+from larun.search.grid import RUN, Grid, even_runs, make_grid
+from larun.search.lanes import LANES, aligned, broadcast, load, store
 from larun.search.pipeline import search_shard
 from larun.units import MAD_TO_SIGMA
 from tests.benchmarks.machine import machine, versions
@@ -72,7 +75,7 @@ def grid_of(count: int, baseline_d: float, n_durations: int = 8) -> Grid:
     """Grid of a given number of periods, frequencies evenly spaced in their cube root, and 8 fixed durations."""
     frequency = np.linspace(np.cbrt(1 / 0.5), np.cbrt(2 / baseline_d), count) ** 3
     duration_d = 0.05 * 1.25 ** np.arange(n_durations)
-    n_bins = np.ceil(1 / frequency / duration_d[0] * 5).astype(np.int32)
+    n_bins = even_runs(np.ceil(1 / frequency / duration_d[0] * 5).astype(np.int32))
     width = np.rint(duration_d[None, :] * frequency[:, None] * n_bins[:, None]).astype(np.int32)
     return Grid(frequency, n_bins, width, np.maximum(width // 5, 1).astype(np.int32), 0.0, baseline_d)
 
@@ -115,29 +118,105 @@ def compare_detrending(shard: Shard, truth: np.ndarray, n_peer: int) -> dict:
     }
 
 
+@njit(nogil=True)
+def _multiply_add(rounds, memory):
+    """Eight chains of products and sums of lanes that wait for nothing but each other's registers."""
+    a = b = c = d = e = f = g = h = load(memory, 0)
+    x, y = broadcast(np.float32(0.999)), broadcast(np.float32(1e-3))
+    for _ in range(rounds):
+        a, b, c, d = a * x + y, b * x + y, c * x + y, d * x + y
+        e, f, g, h = e * x + y, f * x + y, g * x + y, h * x + y
+    store(memory, 0, a + b + c + d + e + f + g + h)
+
+
+@njit(nogil=True)
+def _read(rounds, memory, rows):
+    """Sum up rows, all that fit in the second cache, again and again."""
+    a = b = c = d = load(memory, 0)
+    for _ in range(rounds):
+        for at in range(0, rows * LANES, 4 * LANES):
+            a, b = a + load(memory, at), b + load(memory, at + LANES)
+            c, d = c + load(memory, at + 2 * LANES), d + load(memory, at + 3 * LANES)
+    store(memory, 0, a + b + c + d)
+
+
+def ceilings() -> dict:
+    """What one core of this machine can do: products and sums of lanes, and reading as much as one block of stars."""
+    memory = aligned(4096 * LANES, np.float32)
+    memory[:] = 0
+    _multiply_add(1, memory)
+    _read(1, memory, 4096)
+    multiply_s, _ = cpu(lambda: _multiply_add(1_000_000, memory), 5)
+    read_s, _ = cpu(lambda: _read(500, memory, 4096), 5)
+    return {
+        "float_operations_per_ns": 2 * 8 * LANES * 1e6 / (multiply_s * 1e9),
+        "second_cache_bytes_per_ns": 500 * 4096 * LANES * 4 / (read_s * 1e9),
+    }
+
+
+def work_per_period(time: np.ndarray, grid: Grid) -> dict:
+    """Mean operations on one star and bytes moved for it at one trial period, counted on the lists of the search.
+
+    A crossing adds one flux and one weight, an edge takes two differences and a product, and a box takes two
+    differences, a minimum, five products, one more difference and three comparisons or choices. Bytes are those that
+    leave the first cache: rows of cadences, and sums where they are too many for it.
+    """
+    n = len(time)
+    position, packed = np.empty((2, n), np.int32), np.empty((3, n), np.uint32)
+    entries, stops = np.empty(RUN * n + 1, np.uint32), np.empty((RUN, 3), np.int64)
+    listed, folds = 0, 0
+    for first in range(0, len(grid.frequency), RUN):
+        own = grid.frequency[first : first + RUN]
+        middle = 0.5 * (time[0] + time[-1])
+        fold.list_run(time - middle, own, grid.n_bins[first], position, packed, entries, stops)
+        listed += stops[len(own) - 1, 2]
+        folds += np.sum(stops[: len(own), 1] < 0)
+    periods = len(grid.frequency)
+    boxes = float(np.mean(np.sum(np.where(grid.width > 0, -(-grid.n_bins[:, None] // grid.stride), 0), axis=1)))
+    edges = float(np.mean(grid.n_bins + grid.width.max(axis=1)))
+    operations = {"fold": 2 * listed / periods + 2 * edges * folds / periods, "edges": 3 * edges, "boxes": 12 * boxes}
+    return {
+        "cadences_added_or_moved": listed / periods,
+        "edges": edges,
+        "boxes": boxes,
+        "operations": operations,
+        "operations_in_all": sum(operations.values()),
+        "operations_of_a_plain_fold": 2 * n + 2 * edges + operations["boxes"],
+        "bytes": 5 * listed / periods + 16 * edges,
+    }
+
+
 def compare_box_search(shard: Shard, n_peer: int, n_periods: int) -> dict:
     """Same cadences, same periods, same 8 durations, phase bins of a fifth of the shortest."""
-    t = shard.time - shard.time[0]
     flux = (shard.flux / np.nanmedian(shard.flux, axis=1, keepdims=True)).astype(np.float32)
+    bin_d = SETTINGS.bin_minutes / 1440 if shard.cadence_s < 300 else 0.0
+    binned, mean, weight = bin_series(flux, shard.time, bin_d)
+    t = binned - binned[0]
+    flux = np.where(weight > 0, mean, np.nan)
     grid = grid_of(n_periods, t[-1])
     durations = 0.05 * 1.25 ** np.arange(8)
-    _, mean, weight = bin_series(flux, t, 0.0)
     sigma = np.full(len(shard), SCATTER)
     spectra(t, mean[:1], weight[:1], sigma[:1], grid)
     ours_s, ours = cpu(lambda: spectra(t, mean, weight, sigma, grid))
-    peer_s, peer = cpu(lambda: [astropy_search(t, row, grid.frequency, durations) for row in flux[:n_peer]], 1)
-    same = [
-        np.corrcoef(ours[i] * SCATTER, np.nan_to_num(np.asarray(result.depth_snr)))[0, 1]
-        for i, result in enumerate(peer)
-    ]
+    peers = [cpu(lambda row=row: astropy_search(t, row, grid.frequency, durations), 1) for row in flux[:n_peer]]
+    peer_s = float(np.median([seconds for seconds, _ in peers]))
+    same = [np.corrcoef(ours[i], np.nan_to_num(np.asarray(peer.depth_snr)))[0, 1] for i, (_, peer) in enumerate(peers)]
+    work = work_per_period(t, grid)
+    star_ns = 1e9 * ours_s / len(shard) / n_periods
     return {
         "cadences": len(t),
         "periods": n_periods,
         "durations": 8,
         "larun_ms": 1e3 * ours_s / len(shard),
-        "astropy_bls_ms": 1e3 * peer_s / n_peer,
-        "ratio": (peer_s / n_peer) / (ours_s / len(shard)),
+        "astropy_bls_ms": 1e3 * peer_s,
+        "ratio": peer_s / (ours_s / len(shard)),
         "correlation_of_spectra": float(np.median(same)),
+        "per_trial_period": work
+        | {
+            "larun_ns_per_star": star_ns,
+            "operations_per_ns": work["operations_in_all"] / star_ns,
+            "bytes_per_ns": work["bytes"] / star_ns,
+        },
     }
 
 
@@ -179,7 +258,7 @@ def main() -> None:
     """Run the comparison and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    parser.add_argument("--stars", type=int, default=128, help="stars of a shard")
+    parser.add_argument("--stars", type=int, default=256, help="stars of a shard")
     parser.add_argument("--peer-stars", type=int, default=12, help="stars that the slower peers are given")
     parser.add_argument("--periods", type=int, default=10_000, help="trial periods of the bare box search")
     options = parser.parse_args()
@@ -189,6 +268,8 @@ def main() -> None:
     two, two_truth = light_curves(options.stars, 120.0, 1)
     ten, ten_truth = light_curves(options.stars, 600.0, 2)
     result["detrend_120s"] = compare_detrending(two, two_truth, options.peer_stars)
+    result["ceilings"] = ceilings()
+    result["box_120s_binned"] = compare_box_search(two, options.peer_stars, options.periods)
     result["box_600s"] = compare_box_search(ten, options.peer_stars, options.periods)
     result["whole_120s"] = compare_whole_path(two, two_truth, options.peer_stars)
     result["whole_600s"] = compare_whole_path(ten, ten_truth, options.peer_stars)
