@@ -45,4 +45,5 @@ def test_kill_points_lie_where_it_matters(outcome):
     for result in record:
         shard = int(Path(result["path"]).stem)
         assert result["records"] == shard + (result["mode"] == "after")
-    assert all(r["partials"] == 1 for r in results if r["mode"] in ("torn", "unrenamed"))
+    # Other arrays may be half written at the same moment.
+    assert all(r["partials"] >= 1 for r in results if r["mode"] in ("torn", "unrenamed"))
