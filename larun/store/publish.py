@@ -51,6 +51,7 @@ def _checked(root: Root, current: dict[str, Any]) -> dict[str, Any]:
     found = current.get("schema_version", SCHEMA_VERSION)
     if found != SCHEMA_VERSION:
         raise StoreError(
-            f"{root.url_of(PUBLISHED)} has schema version {found}, this larun knows {SCHEMA_VERSION}; update larun"
+            f"{root.url_of(PUBLISHED)} has schema version {found}, this larun knows {SCHEMA_VERSION}; "
+            + ("update larun" if found > SCHEMA_VERSION else "use another root, or the larun that wrote it")
         )
     return current

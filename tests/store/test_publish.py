@@ -19,7 +19,7 @@ def publish_many(url, sectors):
 
 
 def test_nothing_is_published_at_first(tmp_path):
-    assert published(Root(str(tmp_path / "absent"))) == {"schema_version": 1, "sectors": {}}
+    assert published(Root(str(tmp_path / "absent"))) == {"schema_version": 2, "sectors": {}}
 
 
 def test_each_product_has_its_run(tmp_path):

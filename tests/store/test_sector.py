@@ -74,7 +74,7 @@ def test_attributes(root):
     create_sector(root, plan)
     attributes = root.read_json(f"{LOCATION}/zarr.json")["attributes"]
     expected = {"mission": "tess", "sector": 1, "author": "spoc", "cadence_s": 120, "simulated": False,
-                "plan_digest": plan.digest, "schema_version": 1, "time_format": "btjd",
+                "plan_digest": plan.digest, "schema_version": 2, "time_format": "btjd",
                 "time_scale": "tdb"}  # fmt: skip
     assert expected.items() <= attributes.items()
     time = root.read_json(f"{LOCATION}/time/zarr.json")["attributes"]

@@ -49,7 +49,7 @@ def test_values_units_and_meanings_survive(root):
     assert table.schema.field("depth_ppm").metadata[b"unit"] == b"ppm"
     assert table.schema.field("depth_ppm").metadata[b"meaning"] == b"depth"
     assert table.schema.field("tic").metadata[b"unit"] == b""
-    assert table.schema.metadata[b"larun_schema_version"] == b"1"
+    assert table.schema.metadata[b"larun_schema_version"] == b"2"
 
 
 def test_equal_values_are_equal_bytes_whatever_their_order(root):
