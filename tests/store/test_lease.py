@@ -105,8 +105,18 @@ def test_renewal_puts_the_end_off_and_keeps_the_start(root, clock):
     assert (there["since"], there["until"]) == (1_800_000_000.0, 1_800_000_500.0 + 600)
     clock.now += 599
     held.check()
-    clock.now += 1
-    with pytest.raises(RunDeferred, match="could not be renewed"):
+    assert root.read_json(PATH)["until"] == 1_800_000_500.0 + 600
+
+
+def test_a_machine_that_slept_gets_its_lease_back_if_nobody_took_it(root, clock):
+    held = Lease(root, "nightly", 10, clock)
+    held.take()
+    clock.now += 3600
+    held.check()
+    assert root.read_json(PATH)["until"] == clock.now + 600
+    clock.now += 3600
+    root.write_json(PATH, another(root.read_json(PATH)))
+    with pytest.raises(RunDeferred, match="elsewhere holds it now"):
         held.check()
 
 
@@ -122,6 +132,9 @@ def test_a_root_that_cannot_be_written_loses_the_lease_only_at_its_end(tmp_path,
         held.renew()
     clock.now += 599
     held.check()
+    clock.now += 1
+    with pytest.raises(RunDeferred, match="could not be renewed"):
+        held.check()
 
 
 def test_the_thread_renews_and_notices_a_loss(tmp_path):
