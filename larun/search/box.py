@@ -91,8 +91,18 @@ def spectra(time: np.ndarray, mean: np.ndarray, weight: np.ndarray, sigma: np.nd
     (star, period) float32
         ``depth / sqrt(1/w_in + 1/w_out)`` over `sigma`, the `snr` of `astropy.timeseries.BoxLeastSquares`; 0
         where no box lies below the rest.
+
+    Raises
+    ------
+    ValueError
+        More than `larun.search.fold.MOST_CADENCES` time stamps or `larun.search.fold.MOST_BINS` phase bins.
     """
     n_stars, n = mean.shape
+    if n > fold.MOST_CADENCES or grid.n_bins.max() > fold.MOST_BINS:
+        raise ValueError(
+            f"expected at most {fold.MOST_CADENCES} time stamps and {fold.MOST_BINS} phase bins, "
+            f"got {n} and {grid.n_bins.max()}: bin the time series"
+        )
     out = np.zeros((n_stars, len(grid.frequency)), np.float32)
     if not n:
         return out

@@ -22,6 +22,10 @@ EDGE_BITS = 13
 EDGE_MASK = (1 << EDGE_BITS) - 1
 """An entry of a list is a cadence, shifted by so many bits, and an edge."""
 
+MOST_CADENCES = 1 << (32 - EDGE_BITS)
+MOST_BINS = EDGE_MASK
+"""What an entry can hold."""
+
 FULL_SCALE = 2.0**30
 """Sum of a star's absolute fixed-point fluxes."""
 

@@ -79,6 +79,12 @@ def test_same_statistic_as_astropy_at_neighbouring_periods(drift_bins):
         np.testing.assert_allclose(ours[:, p], alone[:, 0], rtol=1e-6)
 
 
+def test_too_fine_a_grid_is_refused():
+    nothing = np.zeros((1, 3), np.float32)
+    with pytest.raises(ValueError, match="phase bins"):
+        spectra(np.arange(3.0), nothing, nothing, np.ones(1), grid_on([10_000]))
+
+
 @pytest.mark.parametrize("weight", [1, 5, 60])
 def test_all_cadences_in_one_box_are_no_dip(weight):
     time = np.r_[np.arange(0, 0.05, 0.001), 20.0]
