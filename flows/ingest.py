@@ -9,14 +9,23 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.deferral import deferrable
-from flows.product import WORK, ingest_product, ingest_unfinished
+from flows.product import WORK, ingest_product, ingest_unfinished, repair_unasked
 from flows.sources import Sources, open_sources
 from larun.archive.stars import WantedStar, parse_stars, read_stars, together
 from larun.config import Settings, load
-from larun.errors import RunDeferred
+from larun.errors import (
+    ArchiveOutage,
+    InputError,
+    LarunError,
+    PlanMismatch,
+    ProductError,
+    RunDeferred,
+    RunFailed,
+)
 from larun.objects import Root
+from larun.paths import Product
 from larun.survey.deferral import clear_deferral, note_deferral
-from larun.survey.discover import sectors_to_do
+from larun.survey.discover import sectors_to_do, sectors_to_repair
 from larun.survey.offered import offered_product
 from larun.survey.sweep import find_product
 
@@ -61,7 +70,8 @@ def ingest(
     Returns
     -------
     dict
-        See `flows.product.ingest_product`; without a sector `products`, a list of these.
+        See `flows.product.ingest_product`; without a sector, or of stars, `products`, a list of these, and `failed`,
+        `product` and `reason` of those with which it came to nothing.
 
     Raises
     ------
@@ -80,7 +90,7 @@ def ingest(
 
 
 def ingest_new(settings: Settings, archive: str | None) -> dict[str, Any]:
-    """Ingest the sectors that a night finds unfinished or new; must run inside a flow."""
+    """Ingest the sectors that a night finds unfinished or new, and repair the latest; must run inside a flow."""
     root = Root(settings.root, settings.storage_options)
     with open_sources(archive, settings) as sources:
         agenda = sectors_to_do(root, sources.archives, settings)
@@ -89,7 +99,11 @@ def ingest_new(settings: Settings, archive: str | None) -> dict[str, Any]:
             raise RunDeferred(f"no archive says which sectors there are. Reason: {agenda.unreachable}")
         clear_deferral(root, WORK)
         found = agenda.to_ingest[: settings.nightly.sectors_per_night]
-        return {"products": [ingest_unfinished(settings, sources, product) for product in found]}
+        repairable = sectors_to_repair(root, settings)
+        done = [ingest_unfinished(settings, sources, product) for product in found]
+        failed: list[dict[str, str]] = []
+        done += filter(None, (repair_unasked(settings, sources, product, failed) for product in repairable))
+        return {"products": done, "failed": failed}
 
 
 def ingest_sector(
@@ -132,15 +146,41 @@ def ingest_stars(
     cadence_s: int | None,
     sector: int | None,
 ) -> dict[str, Any]:
-    """Ingest all light curves of some stars, each sector as a product of its own; must run inside a flow."""
+    """Ingest all light curves of some stars, each sector as a product of its own; must run inside a flow.
+
+    A sector of which nothing can be stored keeps no other from being ingested.
+
+    Raises
+    ------
+    RunDeferred
+        MAST does not serve, or another run holds the lease.
+    LarunError
+        Nothing could be stored of any sector, or the root cannot be written.
+    """
     from larun.archive.searched import LightkurveArchive
 
     with open_sources(STARS_ARCHIVE, settings) as sources:
         (searched,) = sources.archives
-        found = searched.segments(stars, mission, author, cadence_s, sector)
-        results = []
+        try:
+            found = searched.segments(stars, mission, author, cadence_s, sector)
+        except ArchiveOutage as error:
+            raise RunDeferred(
+                "the ingest of the stars is deferred, MAST does not say which light curves they have; run it again "
+                f"later. Reason: {error}"
+            ) from error
+        done: list[dict[str, Any]] = []
+        failed: dict[Product, LarunError] = {}
         for product, its in found.items():
             its_archive = LightkurveArchive(settings.archives, sources.address, its)
             with contextlib.closing(its_archive):
-                results.append(ingest_product(settings, Sources((its_archive,), sources.budget), product, stars=its))
-    return {"products": results}
+                try:
+                    done.append(ingest_product(settings, Sources((its_archive,), sources.budget), product, stars=its))
+                except (InputError, PlanMismatch, ProductError, RunFailed) as error:
+                    if isinstance(error, RunDeferred):
+                        raise
+                    failed[product] = error
+    if not done:
+        if len(failed) == 1:
+            raise next(iter(failed.values()))
+        raise RunFailed("nothing could be stored: " + "; ".join(f"{p}: {error}" for p, error in failed.items()))
+    return {"products": done, "failed": [{"product": str(p), "reason": str(error)} for p, error in failed.items()]}

@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.deferral import deferrable
-from flows.product import ingest_unfinished
+from flows.product import ingest_product, ingest_unfinished, repair_unasked
 from flows.sources import Sources, open_sources
 from flows.sweep import sweep_product
 from larun.config import Settings, load
@@ -20,7 +20,14 @@ from larun.paths import Product
 from larun.store import lease
 from larun.store.publish import published
 from larun.survey.deferral import clear_deferral, note_deferral
-from larun.survey.discover import is_ingested, sectors_to_do, sweeps_to_match
+from larun.survey.discover import (
+    has_unreachable,
+    is_ingested,
+    is_published,
+    sectors_to_do,
+    sectors_to_repair,
+    sweeps_to_match,
+)
 from larun.survey.known import match_sweep, update_catalogues
 from larun.survey.offered import offered_product
 
@@ -55,7 +62,8 @@ def nightly(
     -------
     dict
         `sectors`: one per sector that was brought up to date, with `product`, `ingest` and `sweep` (what the two flows
-        return; `ingest` is None where nothing was missing) and `matches`; `catalogues`: what became of each.
+        return; `ingest` is None where nothing was missing) and `matches`; `failed`: `product` and `reason` of those
+        that could not be repaired; `catalogues`: what became of each.
 
     Raises
     ------
@@ -94,6 +102,7 @@ class _Night:
     root: Root
     sources: Sources
     sectors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed: list[dict[str, str]] = field(default_factory=list)
     catalogues: list[dict[str, Any]] = field(default_factory=list)
     deferred: list[str] = field(default_factory=list)
 
@@ -108,23 +117,37 @@ class _Night:
             )
             return list(agenda.to_sweep[:wanted])
         found = agenda.tonight(wanted)
+        # A sector that waits for its sweep is repaired when its turn comes.
+        repairable = [p for p in sectors_to_repair(self.root, self.settings) if p not in agenda.to_sweep]
+        found = tuple(dict.fromkeys((*found, *repairable)))
         log.info("to do: %s", ", ".join(map(str, found)) or "nothing")
         return list(found)
 
     def bring_up_to_date(self, product: Product, asked_for: bool = False) -> None:
-        """Ingest and sweep what is missing of a sector; after an outage only sectors that need no archive."""
+        """Ingest, repair and sweep what is missing of a sector; after an outage only what needs no archive."""
+        complete = is_ingested(self.root, product)
         ingested = None
-        if asked_for or not is_ingested(self.root, product):
-            if self.deferred:
+        try:
+            if not self.deferred:
+                ingested = self._ingest(product, complete, asked_for)
+            elif not complete:
                 self.deferred.append(f"{product} was not begun.")
-                return
-            try:
-                ingested = ingest_unfinished(self.settings, self.sources, product)
-            except RunDeferred as error:
-                self.deferred.append(str(error))
-                return
+        except RunDeferred as error:
+            self.deferred.append(str(error))
+        if not is_ingested(self.root, product) or (is_published(self.root, product) and not asked_for):
+            return
         swept = sweep_product(self.settings, product)
         self.sectors[str(product)] = {"product": str(product), "ingest": ingested, "sweep": swept, "matches": None}
+
+    def _ingest(self, product: Product, complete: bool, asked_for: bool) -> dict[str, Any] | None:
+        """Bring what is missing of a sector into the store, or what was out of reach in an earlier run."""
+        if complete and has_unreachable(self.root, product):
+            if asked_for:
+                return ingest_product(self.settings, self.sources, product, repair=True)
+            return repair_unasked(self.settings, self.sources, product, self.failed)
+        if complete and not asked_for:
+            return None
+        return ingest_unfinished(self.settings, self.sources, product)
 
     def match(self) -> None:
         """Match published sweeps with the catalogues. What cannot be had waits for another night, and fails none."""
@@ -155,4 +178,4 @@ class _Night:
             note_deferral(self.root, WORK, reason)
             raise RunDeferred(f"the night is deferred; brought up to date: {done}. {reason}")
         clear_deferral(self.root, WORK)
-        return {"sectors": list(self.sectors.values()), "catalogues": self.catalogues}
+        return {"sectors": list(self.sectors.values()), "failed": self.failed, "catalogues": self.catalogues}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from flows.sources import Sources
 from larun import ledger
 from larun.archive.stars import WantedStar
 from larun.config import Settings
-from larun.errors import ArchiveOutage, InputError, NotInStore, RunDeferred, RunFailed
+from larun.errors import ArchiveOutage, InputError, LarunError, NotInStore, RunDeferred, RunFailed
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan
@@ -25,6 +26,8 @@ from larun.survey.ingest import IngestWork, start_ingest
 from larun.survey.repair import repairable
 from tasks.ingest import ingest_shards_task
 
+log = logging.getLogger(__name__)
+
 WORK = "ingest"
 """Name of the lease, and of the note of a run that could not find out what is new."""
 
@@ -34,6 +37,29 @@ def ingest_unfinished(settings: Settings, sources: Sources, product: Product) ->
     if ledger.unfinished_repairs(Root(settings.root, settings.storage_options), product):
         ingest_product(settings, sources, product, repair=True)
     return ingest_product(settings, sources, product)
+
+
+def repair_unasked(
+    settings: Settings, sources: Sources, product: Product, failed: list[dict[str, str]]
+) -> dict[str, Any] | None:
+    """Ask again for what was out of reach in an earlier run, as a night does.
+
+    Where that cannot be, for instance because the settings have changed since, `product` and `reason` are added to
+    `failed`, and None is returned.
+
+    Raises
+    ------
+    RunDeferred
+        As in `ingest_product`.
+    """
+    try:
+        return ingest_product(settings, sources, product, repair=True)
+    except RunDeferred:
+        raise
+    except LarunError as error:
+        log.warning("%s is not repaired: %s", product, error)
+        failed.append({"product": str(product), "reason": f"the repair failed: {error}"})
+        return None
 
 
 def ingest_product(

@@ -92,6 +92,7 @@ def ingest(
         return
     for done in result.get("products", [result]):
         _print_ingest(done)
+    _print_failed(result.get("failed", []))
 
 
 def _refuse_beside_stars(repair: bool, archive: str | None) -> None:
@@ -167,6 +168,7 @@ def nightly(
         _print_sweep(done["sweep"], False)
     if not result["sectors"]:
         typer.echo("nothing is new: every sector that the archives hold is ingested and swept")
+    _print_failed(result["failed"])
     for catalogue in result["catalogues"]:
         if catalogue["reason"]:
             say(f"catalogue {catalogue['name']} is {catalogue['state']}: {catalogue['reason']}")
@@ -258,6 +260,11 @@ def _print_ingest(result: dict[str, Any]) -> None:
     by_archive = ", ".join(f"{said['targets']} from {name}" for name, said in result["archives"].items())
     held = f"{result['targets']} targets in {result['shards']} shards"
     typer.echo(f"{result['product']}: {held}, {_counts(result)}; {by_archive}")
+
+
+def _print_failed(failed: list[dict[str, str]]) -> None:
+    for failure in failed:
+        typer.echo(f"{failure['product']}: {failure['reason']}")
 
 
 def _print_sweep(result: dict[str, Any], json: bool) -> None:

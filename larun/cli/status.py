@@ -85,11 +85,15 @@ def _print_sector(found: dict[str, Any]) -> None:
 
 def _print_survey(told: dict[str, Any]) -> None:
     for lease in told["leases"]:
-        state = f"until {lease['until']}" if not lease["over"] else f"not renewed since, and over at {lease['until']}"
-        typer.echo(f"{lease['name']} is under way: process {lease['pid']} on {lease['host']}, {state}")
+        run = f"process {lease['pid']} on {lease['host']}, since {lease['since']}"
+        if lease["over"]:
+            typer.echo(f"{lease['name']} broke off: {run}, is gone; the next run goes on")
+        else:
+            typer.echo(f"{lease['name']} is under way: {run}")
     for note in told["deferred"]:
         missing = "" if note["missing_targets"] is None else f", {note['missing_targets']} targets missing"
-        typer.echo(f"deferred at {note['since']}: {note['work']}{missing}. {note['reason']}")
+        last = "" if note["last"] == note["since"] else f", last tried at {note['last']}"
+        typer.echo(f"deferred since {note['since']}{last}: {note['work']}{missing}. {note['reason']}")
     kept = [row for row in told["catalogues"] if row["state"] != "absent"]
     if kept:
         print_table("catalogues", _CATALOGUES, ([row[name] for name in _CATALOGUES] for row in kept))

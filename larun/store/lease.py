@@ -63,11 +63,16 @@ class Lease:
     def check(self) -> None:
         """Make sure that the lease is still held; work that must not overlap does so before each step.
 
+        Where its time is over because the machine slept, and nobody took it over, it is renewed.
+
         Raises
         ------
         RunDeferred
             It was lost: another run took it over, or it could not be renewed in time.
         """
+        if not self._lost_to and self._clock() >= self._until:
+            with contextlib.suppress(StoreError):
+                self.renew()
         if self._lost_to:
             raise RunDeferred(f"{self._lost_to}; this run stops, and what it stored stays")
         if self._clock() >= self._until:
@@ -88,7 +93,7 @@ class Lease:
 
         def claim(there: dict[str, Any]) -> dict[str, Any]:
             if there and there.get("token") != self._token:
-                if not _is_free(there, now):
+                if not is_free(there, now):
                     raise RunDeferred(
                         f"another run holds the lease {self.name}: process {there['pid']} on {there['host']}, since "
                         f"{_shown(there['since'])}, until {_shown(there['until'])} unless it renews it. Let it end; "
@@ -199,7 +204,7 @@ def _keep(lease: Lease, interval_s: float, ended: threading.Event) -> None:
             wait = interval_s
 
 
-def _is_free(lease: dict[str, Any], now: float) -> bool:
+def is_free(lease: dict[str, Any], now: float) -> bool:
     """Whether the run that holds a lease is gone: its process from this machine, or its time over."""
     if now > lease["until"] + MARGIN * lease["length"]:
         return True

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from larun import paths
-from larun.errors import StoreError
+from larun.errors import NotInStore, StoreError
 from larun.objects import Root
 
 
@@ -24,8 +24,8 @@ class Deferral:
         What was deferred: ``nightly``, or the ingest of a product such as ``tess/s0001/spoc-120s``.
     reason : str
         Why, in a sentence or two.
-    since : str
-        When it was deferred for the last time, UTC, ISO 8601.
+    since, last : str
+        When it was deferred for the first time since it last succeeded, and for the last time; UTC, ISO 8601.
     missing_targets, missing_shards : int or None
         What is missing; None where the run could not find out.
     """
@@ -33,6 +33,7 @@ class Deferral:
     work: str
     reason: str
     since: str
+    last: str
     missing_targets: int | None = None
     missing_shards: int | None = None
 
@@ -40,9 +41,13 @@ class Deferral:
 def note_deferral(
     root: Root, work: str, reason: str, missing_targets: int | None = None, missing_shards: int | None = None
 ) -> None:
-    """Leave a note, in place of an earlier one of the same work."""
+    """Leave a note, in place of an earlier one of the same work, of which it keeps since when."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    root.write_json(paths.deferral(work), asdict(Deferral(work, reason, now, missing_targets, missing_shards)))
+    try:
+        since = root.read_json(paths.deferral(work)).get("since", now)
+    except NotInStore:
+        since = now
+    root.write_json(paths.deferral(work), asdict(Deferral(work, reason, since, now, missing_targets, missing_shards)))
 
 
 def clear_deferral(root: Root, work: str) -> None:

@@ -11,10 +11,11 @@ from larun.archive.protocol import Archive, Discoverer
 from larun.archive.stars import NAMED_STARS
 from larun.catalogue.sources import choose
 from larun.config import Settings
-from larun.errors import ArchiveError, ArchiveOutage, InputError, NotInStore
+from larun.errors import ArchiveError, ArchiveOutage, ArchiveRefused, InputError, NotInStore
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import load_plan
+from larun.schema import Status
 from larun.store.publish import published
 from larun.store.reading import products
 from larun.survey import snapshots
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 MISSION = "tess"
 """Nights without a given sector are of this mission: it alone still observes."""
+
+LATEST = 3
+"""Sectors, counted from the newest in the store, of which nights repair what was unreachable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,29 @@ def sectors_to_do(root: Root, archives: Sequence[Archive], settings: Settings) -
     )
 
 
+def sectors_to_repair(root: Root, settings: Settings) -> tuple[Product, ...]:
+    """Sectors of which a night asks again for what was unreachable, the newest first.
+
+    They are among the `LATEST` that the store holds of the kind of product that nights ingest, and ingested as a whole.
+    """
+    kind = (settings.nightly.author, settings.nightly.cadence_s)
+    held = [product for product in products(root, MISSION) if (product.author, product.cadence_s) == kind]
+    latest = sorted(held, key=lambda product: -product.sector)[:LATEST]
+    return tuple(
+        product
+        for product in latest
+        if product.sector >= settings.nightly.first_sector
+        and is_ingested(root, product)
+        and not holds_named_stars(root, product)
+        and has_unreachable(root, product)
+    )
+
+
+def has_unreachable(root: Root, product: Product) -> bool:
+    """Whether another run may bring targets of a sector that were out of reach in an earlier one."""
+    return any(record.counts[Status.UNREACHABLE] for record in ledger.records(root, product))
+
+
 def offered_sectors(archives: Sequence[Archive], mission: str, author: str, cadence_s: int) -> list[int]:
     """Sectors of a kind of product that any of the archives holds, increasing.
 
@@ -114,15 +141,18 @@ def offered_sectors(archives: Sequence[Archive], mission: str, author: str, cade
     """
     asked = discoverers(archives)
     found: set[int] = set()
-    failures: list[ArchiveError] = []
+    failures: list[tuple[str, ArchiveError]] = []
     for archive in asked:
         try:
             found.update(archive.sectors(mission, author, cadence_s))
         except ArchiveError as error:
-            log.warning("the archive %s does not say which sectors it holds: %s", archive.name, error)
-            failures.append(error)
+            failures.append((archive.name, error))
     if failures and not found:
-        raise next((failure for failure in failures if isinstance(failure, ArchiveOutage)), failures[0])
+        out = any(isinstance(failure, ArchiveOutage) for _, failure in failures)
+        said = "; ".join(f"{name}: {failure}" for name, failure in failures)
+        raise (ArchiveOutage if out else ArchiveRefused)(said)
+    for name, failure in failures:
+        log.warning("the archive %s does not say which sectors it holds: %s", name, failure)
     return sorted(found)
 
 

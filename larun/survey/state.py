@@ -11,6 +11,7 @@ from larun import ledger, paths
 from larun.errors import NotInStore
 from larun.objects import Root
 from larun.paths import Product
+from larun.store.lease import is_free
 from larun.store.publish import published
 from larun.survey.deferral import deferrals
 from larun.survey.discover import is_published
@@ -93,7 +94,8 @@ def sector_state(root: Root, product: Product, deferred: dict[str, Any] | None =
 def leases(root: Root) -> list[dict[str, Any]]:
     """Runs that hold a lease: ``name`` of the work, ``host``, ``pid``, ``since`` and ``until`` (UTC), ``over``.
 
-    A lease that is over was not renewed in time: its run is gone, and the next one takes it over.
+    A lease that is over has no run any more: its process is gone from this machine, or it was not renewed in time. The
+    next run takes it over.
     """
     now = datetime.now(UTC).timestamp()
     found = []
@@ -110,7 +112,7 @@ def leases(root: Root) -> list[dict[str, Any]]:
                     "pid": held["pid"],
                     "since": _time(held["since"]),
                     "until": _time(held["until"]),
-                    "over": held["until"] < now,
+                    "over": is_free(held, now),
                 }
             )
     return found

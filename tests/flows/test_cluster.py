@@ -1,10 +1,13 @@
 """Cluster files are checked before anything starts."""
 
+import json
 import socket
 
 import pytest
+from distributed.nanny import _get_env_variables
 
-from flows.cluster import LocalClusterFile, SchedulerFile, load_cluster
+from flows.cluster import WORKER_MALLOC, LocalClusterFile, SchedulerFile, dask_settings, load_cluster
+from larun.config import CLUSTER_FOLDER
 from larun.errors import ConfigurationError, RunFailed
 
 
@@ -54,3 +57,16 @@ def test_absent_scheduler_is_said_before_the_run():
         port = free.getsockname()[1]
     with pytest.raises(RunFailed, match="has no worker that answers"):
         SchedulerFile(kind="scheduler", address=f"tcp://127.0.0.1:{port}", timeout_s=0.5).preflight()
+
+
+def test_workers_keep_the_memory_that_they_will_need_again(monkeypatch):
+    """Dask's own trim threshold gives it back after each target; workers that others start may choose otherwise."""
+    for name in WORKER_MALLOC:
+        monkeypatch.delenv(name, raising=False)
+    with dask_settings():
+        environment = _get_env_variables("distributed.nanny.pre-spawn-environ")
+    assert environment["MALLOC_TRIM_THRESHOLD_"] == str(256 * 2**20)
+    assert environment["MALLOC_MMAP_THRESHOLD_"] == str(32 * 2**20)
+    pool = json.loads((CLUSTER_FOLDER.parent / "work-pool.json").read_text())
+    variables = pool["variables"]["properties"]["env"]["default"]
+    assert {name: int(variables[name]) for name in WORKER_MALLOC} == WORKER_MALLOC

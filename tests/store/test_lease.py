@@ -137,6 +137,18 @@ def test_a_root_that_cannot_be_written_loses_the_lease_only_at_its_end(tmp_path,
         held.check()
 
 
+def test_a_lease_that_ended_while_the_machine_slept_is_renewed_where_nobody_took_it(root, clock):
+    held = Lease(root, "nightly", 10, clock)
+    held.take()
+    clock.now += 8 * 3600
+    held.check()
+    assert root.read_json(PATH)["until"] == clock.now + 600
+    clock.now += 8 * 3600
+    root.write_json(PATH, another(root.read_json(PATH), until=clock.now + 300))
+    with pytest.raises(RunDeferred, match=r"lost, process .* on elsewhere holds it now"):
+        held.check()
+
+
 def test_the_thread_renews_and_notices_a_loss(tmp_path):
     root = Root(str(tmp_path))
     with hold(root, "nightly", 0.9 / 60) as held:

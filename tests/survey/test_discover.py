@@ -2,7 +2,9 @@
 
 import os
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from tiny_sector import plan_of
@@ -18,7 +20,14 @@ from larun.plan import ListOrigin
 from larun.store.publish import publish
 from larun.store.sector import create_sector
 from larun.survey.deferral import clear_deferral, deferrals, note_deferral
-from larun.survey.discover import holds_named_stars, is_ingested, offered_sectors, require_offered, sectors_to_do
+from larun.survey.discover import (
+    holds_named_stars,
+    is_ingested,
+    offered_sectors,
+    require_offered,
+    sectors_to_do,
+    sectors_to_repair,
+)
 from larun.survey.sweep import records_digest
 
 SETTINGS = load()
@@ -59,8 +68,8 @@ def sector_in_store(root, of, records=2):
     return plan
 
 
-def write_record(root, plan, shard, flux_hash):
-    outcomes = tuple(TargetOutcome(t.star.target_id, "stored") for t in plan.shard(shard))
+def write_record(root, plan, shard, flux_hash, status="stored"):
+    outcomes = tuple(TargetOutcome(t.star.target_id, status) for t in plan.shard(shard))
     root.write_json(
         plan.product.record(shard), ShardRecord(plan.digest, shard, outcomes, {"flux": flux_hash}).as_json()
     )
@@ -153,6 +162,18 @@ def test_a_repair_that_broke_off_is_unfinished_work(root):
     assert sectors_to_do(root, [Sectors((9,))], SETTINGS).to_ingest == (product(9),)
 
 
+def test_the_latest_sectors_with_unreachable_targets_are_repaired(root):
+    """Not the older ones, not corrupt targets, and nothing that is unfinished or of another kind."""
+    statuses = {1: "unreachable", 5: "unreachable", 6: "corrupt", 7: "unreachable"}
+    for sector, status in statuses.items():
+        write_record(root, sector_in_store(root, product(sector), records=1), 1, "f" * 64, status)
+    write_record(root, sector_in_store(root, product(8, "qlp", 200), records=1), 1, "f" * 64, "unreachable")
+    assert sectors_to_repair(root, SETTINGS) == (product(7), product(5))
+    write_record(root, sector_in_store(root, product(9), records=0), 1, "f" * 64, "unreachable")
+    assert sectors_to_repair(root, SETTINGS) == (product(7),)
+    assert sectors_to_repair(root, load(nightly={"first_sector": 8})) == ()
+
+
 def test_a_sector_of_named_stars_is_left_to_its_owner(root, caplog):
     plan = replace(
         plan_of(6),
@@ -181,9 +202,12 @@ def test_one_archive_out_of_two(root):
 def test_all_archives_out_leave_what_the_store_knows(root):
     sector_in_store(root, product(3), records=1)
     sector_in_store(root, product(5))
-    archives = [Sectors(fault=ArchiveRefused("403")), Sectors(fault=ArchiveOutage("MAST is down for maintenance"))]
+    archives = [
+        Sectors(name="mast", fault=ArchiveRefused("403")),
+        Sectors(fault=ArchiveOutage("MAST is down for maintenance")),
+    ]
     agenda = sectors_to_do(root, archives, SETTINGS)
-    assert agenda.unreachable == "MAST is down for maintenance"
+    assert agenda.unreachable == "mast: 403; cloud: MAST is down for maintenance"
     assert agenda.to_ingest == (product(3),)
     assert agenda.to_sweep == (product(5),)
 
@@ -216,6 +240,18 @@ def test_notes_of_deferred_work(root):
     clear_deferral(root, "tess/s0001/spoc-120s")
     clear_deferral(root, "tess/s0001/spoc-120s")
     assert [note.work for note in deferrals(root)] == ["nightly"]
+
+
+def test_a_note_keeps_since_when_work_is_deferred(root, monkeypatch):
+    for moment in ("2026-11-21T03:00:00+00:00", "2026-11-22T03:00:00+00:00"):
+        clock = Mock(now=Mock(return_value=datetime.fromisoformat(moment)))
+        monkeypatch.setattr("larun.survey.deferral.datetime", clock)
+        note_deferral(root, "nightly", "MAST is down")
+    (note,) = deferrals(root)
+    assert (note.since, note.last) == ("2026-11-21T03:00:00+00:00", "2026-11-22T03:00:00+00:00")
+    clear_deferral(root, "nightly")
+    note_deferral(root, "nightly", "MAST is down")
+    assert deferrals(root)[0].since == "2026-11-22T03:00:00+00:00"
 
 
 def test_a_sector_that_nobody_holds_is_refused_with_those_there_are():
