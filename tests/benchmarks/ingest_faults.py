@@ -122,6 +122,8 @@ def _needless(requests: list[dict], outcomes: dict) -> int:
     needless = 0
     for target, row in _downloads(requests).items():
         if outcomes[target].status == Status.STORED:
-            delivered = next(i for i, request in enumerate(row) if request["status"] == 200 and request["fault"] in HEALTHY)
+            delivered = next(
+                i for i, request in enumerate(row) if request["status"] == 200 and request["fault"] in HEALTHY
+            )
             needless += len(row) - 1 - delivered
     return needless

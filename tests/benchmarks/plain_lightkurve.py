@@ -20,7 +20,7 @@ def main() -> None:
     spent = []
     for tic in tics:
         started = time.process_time()
-        found = lightkurve.search_lightcurve(f"TIC {tic}", mission="TESS", author="SPOC", sector=1, exptime=120)
+        found = lightkurve.search_lightcurve(f"TIC {tic}")
         curve = found.download(download_dir=folder)
         spent.append(time.process_time() - started)
         if curve.meta["TICID"] != int(tic):
