@@ -25,7 +25,7 @@ from larun.errors import (
 from larun.objects import Root
 from larun.paths import Product
 from larun.survey.deferral import clear_deferral, note_deferral
-from larun.survey.discover import sectors_to_do, sectors_to_repair
+from larun.survey.discover import holds_named_stars, sectors_to_do, sectors_to_repair
 from larun.survey.offered import offered_product
 from larun.survey.sweep import find_product
 
@@ -117,11 +117,11 @@ def ingest_sector(
 ) -> dict[str, Any]:
     """Ingest or repair one product of a sector; must run inside a flow."""
     root = Root(settings.root, settings.storage_options)
+    held = find_product(root, sector, mission, author) if repair else None
+    if held and archive is None and holds_named_stars(root, held):
+        archive = STARS_ARCHIVE
     with open_sources(archive, settings) as sources:
-        if repair:
-            product = find_product(root, sector, mission, author)
-        else:
-            product = offered_product(sources.archives, settings, mission, sector, author, cadence_s)
+        product = held or offered_product(sources.archives, settings, mission, sector, author, cadence_s)
         return ingest_product(settings, sources, product, repair)
 
 

@@ -92,10 +92,10 @@ def ingest_product(
         check = held.check if held else _nothing_to_check
         try:
             plan = start_ingest(root, sources.archives, product, settings.ingest)
-            _require_same_targets(root, plan, stars)
             if repair:
                 _repair(settings, root, sources, plan, check)
             else:
+                _require_same_targets(root, plan, stars)
                 _ingest_missing(settings, root, sources, plan, check, in_this_process=bool(stars))
         except ArchiveOutage as error:
             raise _deferred(root, product, str(error), repair) from error

@@ -97,7 +97,10 @@ def ingest(
 
 def _refuse_beside_stars(repair: bool, archive: str | None) -> None:
     if repair:
-        raise typer.BadParameter("a sector is repaired as a whole; give --sector without stars", param_hint="--repair")
+        raise typer.BadParameter(
+            "a sector is repaired as a whole, also one of named stars; give --sector without stars",
+            param_hint="--repair",
+        )
     if archive not in (None, "lightkurve"):
         raise typer.BadParameter("named stars come through lightkurve's search alone", param_hint="--archive")
 
@@ -257,9 +260,9 @@ def _counts(result: dict[str, Any]) -> str:
 
 
 def _print_ingest(result: dict[str, Any]) -> None:
-    by_archive = ", ".join(f"{said['targets']} from {name}" for name, said in result["archives"].items())
-    held = f"{result['targets']} targets in {result['shards']} shards"
-    typer.echo(f"{result['product']}: {held}, {_counts(result)}; {by_archive}")
+    by_archive = [f"{said['targets']} from {name}" for name, said in result["archives"].items() if said["targets"]]
+    held = f"{result['targets']} targets in {result['shards']} shards, {_counts(result)}"
+    typer.echo(f"{result['product']}: " + "; ".join(filter(None, (held, ", ".join(by_archive)))))
 
 
 def _print_failed(failed: list[dict[str, str]]) -> None:

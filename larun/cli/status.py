@@ -72,7 +72,8 @@ def _print_sector(found: dict[str, Any]) -> None:
         print_table(f"not stored{more}", ("target", "status", "reason"), rows)
     repairable = found["status"]["unreachable"] + found["status"]["corrupt"]
     if repairable:
-        typer.echo(f"`larun ingest --repair --sector {found['sector']}` asks again for {repairable} targets")
+        which = f"--sector {found['sector']}" + ("" if found["mission"] == "tess" else f" --mission {found['mission']}")
+        typer.echo(f"`larun ingest --repair {which}` asks again for {repairable} targets")
     if found["unfinished_repairs"]:
         typer.echo(f"repairs that were broken off, or are under way: shards {_listed(found['unfinished_repairs'])}")
     sweep = found["published"]
@@ -96,7 +97,8 @@ def _print_survey(told: dict[str, Any]) -> None:
         typer.echo(f"deferred since {note['since']}{last}: {note['work']}{missing}. {note['reason']}")
     kept = [row for row in told["catalogues"] if row["state"] != "absent"]
     if kept:
-        print_table("catalogues", _CATALOGUES, ([row[name] for name in _CATALOGUES] for row in kept))
+        rounded = (row | {"age_d": row["age_d"] and round(row["age_d"], 1)} for row in kept)
+        print_table("catalogues", _CATALOGUES, ([row[name] for name in _CATALOGUES] for row in rounded))
 
 
 def _listed(shards: list[int]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from larun.archive.folder import FolderArchive
 from larun.archive.protocol import Archive
+from larun.archive.searched import USUAL
 from larun.config import Settings
 from larun.errors import InputError
 from larun.paths import Product
@@ -13,9 +14,6 @@ from larun.survey.archives import listing_archives
 
 SIMULATED = "simulated"
 """Name of the archive and of the author of what comes from it."""
-
-_USUAL = {"tess": ("spoc", 120), "kepler": ("kepler", 1765), "k2": ("k2", 1765)}
-"""Author and cadence that a mission's sector stands for."""
 
 
 def offered_product(
@@ -38,7 +36,7 @@ def offered_product(
     first, *_ = listing_archives(archives)
     if first.name == SIMULATED:
         return Product(mission, sector, author or SIMULATED, cadence_s or settings.simulate.cadence_s)
-    usual_author, usual_cadence_s = _USUAL.get(mission, ("", 0))
+    usual_author, usual_cadence_s = USUAL.get(mission, ("", 0))
     usual = Product(mission, sector, author or usual_author, cadence_s or usual_cadence_s)
     held = [
         product

@@ -164,7 +164,7 @@ def test_a_night_that_meets_an_outage_and_those_after_it(slow_archive, chosen, t
     told = json.loads(run("status", "--config", config, "--json").stdout)
     assert [note["work"] for note in told["deferred"]] == ["nightly", "tess/s0001/spoc-120s"]
     assert told["sectors"][0]["deferred"]["missing_targets"] == missing
-    assert f"deferred at {told['deferred'][0]['since']}: nightly" in run("status", "--config", config).stdout
+    assert f"deferred since {told['deferred'][0]['since']}: nightly" in run("status", "--config", config).stdout
 
     still_out = run("nightly", "--config", config)
     assert still_out.exit_code == 1
@@ -210,6 +210,38 @@ def test_a_second_night_ends_at_once_and_names_the_first(archive, chosen):
     with lease.hold(Root(overrides["root"]), "ingest", 10), pytest.raises(RunDeferred, match="holds the lease ingest"):
         ingest(sector=1, overrides=overrides)
     assert deferrals(Root(overrides["root"])) == []
+
+
+def test_nights_ask_again_for_what_was_unreachable(archive, chosen, tmp_path):
+    """Each night once, until it is there; the sector is then swept anew. Settings of another time are no failure."""
+    overrides = chosen(archive, **HASTY | {"order": ["cloud"], "outage_failures": 100})
+    archive.set_faults(Faults(always={103: "503", 105: "503", 106: "truncated"}, retry_after_s=0.0))
+    (first,) = ingest(overrides=overrides)["products"]
+    assert first["status"]["stored"] == len(TICS) - 3
+
+    def asked_by(run, faults):
+        archive.set_faults(Faults(always=faults, retry_after_s=0.0))
+        at = time.time()
+        return run(overrides=overrides), sorted(set(downloads(archive, at)))
+
+    changed = overrides | {"ingest": RULES | {"min_good_cadences": 11}}
+    told = ingest(overrides=changed)
+    assert told["products"] == []
+    assert [failed["product"] for failed in told["failed"]] == [str(PRODUCT)]
+    assert "min_good_cadences" in told["failed"][0]["reason"]
+
+    night, asked = asked_by(nightly, {103: "503"})
+    assert asked == [103, 105, 106]
+    (done,) = night["sectors"]
+    assert done["ingest"]["status"]["unreachable"] == 1
+    (repaired,), asked = asked_by(lambda overrides: ingest(overrides=overrides)["products"], {})
+    assert asked == [103]
+    assert repaired["status"]["stored"] == len(TICS)
+    night, asked = asked_by(nightly, {})
+    assert asked == []
+    assert night["sectors"][0]["ingest"] is None
+    assert night["sectors"][0]["sweep"]["run"] != done["sweep"]["run"]
+    assert tree(tmp_path / "root" / "lightcurves") == undisturbed(overrides, tmp_path / "other")
 
 
 def test_an_archive_that_is_killed_and_comes_back_within_patience(slow_archive, chosen, tmp_path):

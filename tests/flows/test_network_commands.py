@@ -86,6 +86,42 @@ def test_stars_by_name_become_one_product_per_quarter_and_campaign(archive, writ
     assert "MAST has no light curves" in other.stderr
 
 
+def test_one_quarter_of_which_nothing_can_be_stored_keeps_no_other_away(archive, write_config, tmp_path):
+    """As quarter 0, which is shorter than the fewest cadences that are searched."""
+    q0, q1, q2 = (f"kplr011904151-{stamp}_llc.fits" for stamp in ("2009131105131", "2009166043257", "2009259160929"))
+    config = write_config()
+    archive.set_faults(Faults(always={q0: "short-table"}))
+    result = run("ingest", "--target", "Kepler-10", "--config", config)
+    assert result.exit_code == 0, result.output
+    lines = sorted(result.stdout.splitlines())
+    assert lines[0].startswith("kepler/q00/kepler-1765s: none of the 1 targets")
+    assert "cadences" in lines[0]
+    assert [line.partition(":")[0] for line in lines[1:]] == ["kepler/q01/kepler-1765s", "kepler/q02/kepler-1765s"]
+    assert all("1 stored" in line for line in lines[1:])
+
+    other = write_config(top=f'root = "{tmp_path / "other"}"')
+    archive.set_faults(Faults(always={q0: "short-table", q1: "truncated", q2: "404"}))
+    command = ["ingest", "--target", "Kepler-10", "--config", other]
+    nothing = run(*command)
+    assert nothing.exit_code == 1
+    assert nothing.stdout == ""
+    assert nothing.stderr.splitlines()[-1].startswith("larun: nothing could be stored: ")
+    assert all(f"kepler/q0{quarter}/kepler-1765s: " in nothing.stderr for quarter in range(3))
+
+
+def test_named_stars_are_repaired_like_whole_sectors(archive, write_config):
+    config = write_config()
+    first = ["ingest", "--target", "TIC 101", "--target", "TIC 102", "--sector", 1, "--config", config, "--json"]
+    archive.set_faults(Faults(always={101: "503"}, retry_after_s=0.0))
+    assert json.loads(run(*first).stdout)["products"][0]["status"]["unreachable"] == 1
+    archive.set_faults(Faults())
+    assert "larun ingest --repair --sector 1`" in run("status", "--config", config).stdout
+    repaired = run("ingest", "--repair", "--sector", 1, "--config", config, "--json")
+    assert repaired.exit_code == 0, repaired.output
+    told = json.loads(repaired.stdout)
+    assert (told["status"]["stored"], told["archives"]["lightkurve"]["targets"]) == (2, 2)
+
+
 def test_a_tic_that_does_not_exist(write_config, tmp_path):
     config = write_config()
     result = run("ingest", "--target", "TIC 999999999", "--config", config)
