@@ -47,11 +47,9 @@ class Watched:
         """Look at every process once; whether the command still runs."""
         for process in self.family():
             try:
-                times = process.cpu_times()
-                self.seen.setdefault(process.pid, {"what": _role(process), "peak_mb": 0.0}).update(
-                    cpu_s=times.user + times.system,
-                    peak_mb=max(self.seen[process.pid]["peak_mb"], process.memory_info().rss / 2**20),
-                )
+                times, row = process.cpu_times(), self.seen.setdefault(process.pid, {"peak_mb": 0.0})
+                row |= {"what": _role(process), "cpu_s": times.user + times.system}
+                row["peak_mb"] = max(row["peak_mb"], process.memory_info().rss / 2**20)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
         return self.process.poll() is None
@@ -73,7 +71,7 @@ class Watched:
         while self.poll():
             time.sleep(POLL_S)
         out, err = self.process.communicate()
-        dear = sorted(self.seen.values(), key=lambda row: -row["cpu_s"])[:6]
+        dear = sorted(self.seen.values(), key=lambda row: -row["cpu_s"])[:5]
         return {
             "exit code": self.process.returncode,
             "minutes": round((time.monotonic() - self.started) / 60, 2),
@@ -115,7 +113,8 @@ def kills(targets: int, outage_s: float) -> dict:
         clean, root = Root(f"{folder}/clean"), Root(f"{folder}/survey")
         with Loopback(library) as server:
             ingest_with_workers(clean, "mast", PRODUCT, _settings(server))
-        with Loopback(library) as server:
+        # At the same address, which plan and records hold.
+        with Loopback(library, port=server.port) as server:
             arguments = _arguments(server, Path(folder), "mast")
             first = Watched(arguments)
             shards = -(-targets // _settings(server).ingest.shard_targets)
