@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,13 @@ from larun.survey.archives import LOCAL, open_archives
 
 if TYPE_CHECKING:
     from larun.archive.budget_server import BudgetServer
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 2.0
+"""Time between two looks at whether the services of a run serve."""
+
+_SERVING = "serving"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +68,37 @@ def open_sources(spec: str | None, settings: Settings) -> Iterator[Sources]:
         return
     from larun.archive.budget_server import BudgetServer
 
-    with BudgetServer(settings.archives) as budget:
+    with BudgetServer(settings.archives) as budget, _outages_told(budget):
         archives = open_archives(spec, settings, budget.address)
         try:
             yield Sources(archives, budget)
         finally:
             for archive in archives:
                 archive.close()
+
+
+@contextlib.contextmanager
+def _outages_told(budget: BudgetServer) -> Iterator[None]:
+    """Log while the run goes on that a service is out, and that it serves again: a run may wait long for it."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        known: dict[str, str] = {}
+        while not ended.wait(LOOK_S):
+            for service, said in budget.report().items():
+                state = said["state"]
+                if state == known.get(service, _SERVING):
+                    continue
+                known[service] = state
+                if state == _SERVING:
+                    log.warning("%s serves again", service)
+                else:
+                    log.warning("%s does not serve now (%s): %s", service, state, said["reason"])
+
+    thread = threading.Thread(target=watch, name="outages", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from larun.config import Settings
 
+LONGEST_S = {"connect_timeout_s": 5.0, "read_timeout_s": 15.0}
+"""Longest waits for an archive before a run; settings may say less."""
+
 
 def check_ingest(
     settings: Settings,
@@ -158,7 +161,8 @@ def check_bundle(settings: Settings, spec: str) -> None:
 
 def _impatient(settings: Settings) -> Settings:
     """Settings that give up at once where a run would wait."""
-    archives = settings.archives.model_copy(update={"attempts": 2, "patience_s": 0.0, "outage_failures": 2})
+    waits = {name: min(getattr(settings.archives, name), limit_s) for name, limit_s in LONGEST_S.items()}
+    archives = settings.archives.model_copy(update=waits | {"attempts": 2, "patience_s": 0.0, "outage_failures": 2})
     return settings.model_copy(update={"archives": archives})
 
 

@@ -248,11 +248,12 @@ def _quieten(verbose: bool) -> None:
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "info" if verbose else "critical")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
     logging.getLogger("flows").setLevel(logging.INFO if verbose else logging.ERROR)
+    logging.getLogger("flows.sources").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 def _say_silence(silent: str) -> None:
     if silent:
-        say(f"{silent}. The run asks again, and is deferred if no archive answers")
+        say(f"no archive says now what it holds: {silent}. The run asks again, and is deferred if none answers")
 
 
 def _counts(result: dict[str, Any]) -> str:

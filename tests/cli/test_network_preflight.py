@@ -1,6 +1,7 @@
 """Requests to archives on the network that cannot succeed are refused before a server starts, with few questions."""
 
 import itertools
+import re
 import time
 
 import pytest
@@ -39,7 +40,7 @@ def config(archive, tmp_path):
     path = tmp_path / "larun.toml"
     addresses = archive.overrides()["archives"]
     path.write_text(
-        f'root = "{tmp_path / "root"}"\n[archives]\nbackoff_s = 0.05\nread_timeout_s = {5 + next(_numbers)}\n'
+        f'root = "{tmp_path / "root"}"\n[archives]\nbackoff_s = 0.05\nconnect_timeout_s = {1 + next(_numbers) / 100}\n'
         + "".join(f'{name} = "{address}"\n' for name, address in addresses.items())
     )
     return path
@@ -87,8 +88,17 @@ def test_archives_that_do_not_answer_are_left_to_the_run(archive, config):
     archive.set_faults(Faults(always={"cloud-list": "503", "index": "503"}, retry_after_s=0.0))
     began = time.monotonic()
     silent = preflight.check_ingest(load(config), 1, None, "tess", None, None)
-    assert "503" in silent
+    assert re.match(r"cloud: .*503.*; mast: .*503", silent)
     assert time.monotonic() - began < 20
+
+
+def test_archives_that_say_nothing_are_not_waited_for_long(archive, config, monkeypatch):
+    """The longest silences of the settings are for a run; here one is cut to a second, and the archive stalls."""
+    monkeypatch.setattr(preflight, "LONGEST_S", {"connect_timeout_s": 1.0, "read_timeout_s": 1.0})
+    archive.set_faults(Faults(always={"cloud-list": "stall", "index": "stall"}))
+    began = time.monotonic()
+    assert "cloud: " in preflight.check_ingest(load(config), 1, None, "tess", None, None)
+    assert time.monotonic() - began < 10
 
 
 def test_a_proxy_that_answers_with_a_page(archive, config, tmp_path):

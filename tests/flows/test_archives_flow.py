@@ -244,7 +244,9 @@ def test_nights_ask_again_for_what_was_unreachable(archive, chosen, tmp_path):
     assert tree(tmp_path / "root" / "lightcurves") == undisturbed(overrides, tmp_path / "other")
 
 
-def test_an_archive_that_is_killed_and_comes_back_within_patience(slow_archive, chosen, tmp_path):
+def test_an_archive_that_is_killed_and_comes_back_within_patience(slow_archive, chosen, tmp_path, caplog, monkeypatch):
+    """And the person who waits meanwhile is told why."""
+    monkeypatch.setattr(flows.sources, "LOOK_S", 0.05)
     overrides = chosen(slow_archive, connect_timeout_s=1.0, max_backoff_s=0.5, attempts=40)
 
     def restart():
@@ -259,6 +261,9 @@ def test_an_archive_that_is_killed_and_comes_back_within_patience(slow_archive, 
     ((stored, back),) = happened
     assert result["status"]["stored"] == len(TICS)
     assert sum(said["failures"] for said in result["archives"].values()) > 0
+    told = [record.getMessage() for record in caplog.records if record.name == "flows.sources"]
+    assert told[0].startswith("cloud does not serve now (out): http://127.0.0.1")
+    assert "cloud serves again" in told
     assert not stored.intersection(downloads(slow_archive, back))
     assert tree(tmp_path / "root" / "lightcurves") == undisturbed(overrides, tmp_path / "other")
 
