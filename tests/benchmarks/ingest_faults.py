@@ -14,7 +14,7 @@ from larun.config import load
 from larun.objects import Root
 from larun.paths import Product
 from larun.schema import FLUX_ARRAYS, TARGET_ARRAYS, Status
-from tests.benchmarks.shares import ingest_with_workers
+from tests.benchmarks.shares import ingest_with_workers, needless
 from tests.loopback import Faults, Library, Loopback
 
 PRODUCT = Product("tess", 1, "spoc", 120)
@@ -31,6 +31,7 @@ TRUE_REASONS = {
     "all-nan": Status.REJECTED,
     "short-table": Status.REJECTED,
     "bit-flip": Status.CORRUPT,
+    "bit-rot": Status.CORRUPT,
     "other-star": Status.CORRUPT,
     "html": Status.CORRUPT,
     "duplicate-rows": Status.CORRUPT,
@@ -66,7 +67,7 @@ def measure(targets: int) -> dict:
             "most connections at once": connections,
             "connections allowed": settings.archives.mast_connections,
             "requests before their Retry-After was over": _hasty(requests),
-            "requests for a target after it was delivered": _needless(requests, outcomes),
+            "downloads of targets after their shard had its record": needless(faulty, PRODUCT, requests),
         }
 
 
@@ -115,15 +116,3 @@ def _hasty(requests: list[dict]) -> int:
         until = refused["end"] + RETRY_AFTER_S - 0.02
         hasty += sum(refused["end"] + 0.05 < r["start"] < until for r in requests if r["target"] == refused["target"])
     return hasty
-
-
-def _needless(requests: list[dict], outcomes: dict) -> int:
-    """Downloads of a target after a healthy answer about it."""
-    needless = 0
-    for target, row in _downloads(requests).items():
-        if outcomes[target].status == Status.STORED:
-            delivered = next(
-                i for i, request in enumerate(row) if request["status"] == 200 and request["fault"] in HEALTHY
-            )
-            needless += len(row) - 1 - delivered
-    return needless

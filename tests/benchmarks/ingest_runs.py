@@ -19,7 +19,7 @@ from larun.config import load
 from larun.objects import Root
 from larun.paths import Product
 from larun.schema import Status
-from tests.benchmarks.shares import ingest_with_workers
+from tests.benchmarks.shares import ingest_with_workers, needless
 from tests.loopback import Library, Loopback
 
 PRODUCT = Product("tess", 1, "spoc", 120)
@@ -128,7 +128,7 @@ def kills(targets: int, outage_s: float) -> dict:
             "second run": second,
             "status": ledger.counts(root, PRODUCT).by_status,
             "objects that differ from those of an undisturbed run": _differing(clean, root),
-            "downloads of targets after their shard had its record": _needless(root, requests),
+            "downloads of targets after their shard had its record": needless(root, PRODUCT, requests),
             "downloads": len(requests),
             "targets": targets,
         }
@@ -199,12 +199,3 @@ def _differing(clean: Root, root: Root) -> list[str]:
 
     ours, theirs = digests(clean), digests(root)
     return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-
-
-def _needless(root: Root, requests: list[dict]) -> int:
-    """Downloads that began after the record of their target's shard was written."""
-    recorded_at = {}
-    for record in ledger.records(root, PRODUCT):
-        at = Path(root.full(PRODUCT.record(record.shard))).stat().st_mtime
-        recorded_at |= {outcome.target_id: at for outcome in record.outcomes}
-    return sum(r["start"] > recorded_at.get(int(r["target"] or -1), float("inf")) for r in requests)

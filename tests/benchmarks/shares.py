@@ -12,8 +12,10 @@ import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from unittest import mock
 
+from larun import ledger
 from larun.archive.budget_server import BudgetServer
 from larun.config import Settings
 from larun.objects import Root
@@ -135,3 +137,12 @@ def _resolve(function: str) -> tuple[object, str]:
     except ModuleNotFoundError:
         module, _, kind = owner.rpartition(".")
         return getattr(importlib.import_module(module), kind), attribute
+
+
+def needless(root: Root, product: Product, requests: list[dict]) -> int:
+    """Downloads in a request log that began after the record of their target's shard was written."""
+    recorded_at: dict[int, float] = {}
+    for record in ledger.records(root, product):
+        at = Path(root.full(product.record(record.shard))).stat().st_mtime
+        recorded_at |= {outcome.target_id: at for outcome in record.outcomes}
+    return sum(r["start"] > recorded_at.get(int(r["target"] or -1), float("inf")) for r in requests)
