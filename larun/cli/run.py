@@ -145,6 +145,7 @@ def nightly(
 
     Without --sector the archives are asked which sectors there are, and what is unfinished or new is brought up to
     date; the section `nightly` of the settings says of which pipeline, and how many a night. With it, that sector.
+    Of the latest sectors, targets that were unreachable are asked for again.
     """
     options = given(context, config, root, verbose)
     asked = {"sector": sector, "archive": archive, "mission": mission, "author": author, "cadence_s": cadence}
@@ -239,7 +240,11 @@ def _flows(options: Given) -> Iterator[Callable[..., dict[str, Any]]]:
             with progress() as report, listening(report):
                 return flow(config=options.config, **parameters)
 
-        yield run
+        try:
+            yield run
+        except (KeyboardInterrupt, SystemExit):
+            say("interrupted: what is stored stays, and the same command goes on from there")
+            raise
 
 
 def _quieten(verbose: bool) -> None:

@@ -1,11 +1,13 @@
 """Exit codes, help and the purity of --json, in this process."""
 
+import contextlib
 import json
 
 import pytest
 from tiny_sector import GAP, N_CADENCES, PRODUCT, columns_of, file_name, product_bytes, write_folder
 from typer.testing import CliRunner
 
+import flows.server
 import larun
 from larun.archive.folder import FolderArchive
 from larun.cli import app
@@ -210,3 +212,19 @@ def test_bundles():
     assert manifest["digest"] == row["digest"]
     assert run("bundles", "show").stdout.startswith("# ")
     assert "there is no bundle 'moon'" in failed(run("bundles", "show", "moon"))
+
+
+def test_an_interrupted_run_says_that_nothing_is_lost(monkeypatch, tmp_path):
+    @contextlib.contextmanager
+    def server():
+        yield flows.server.Server("http://127.0.0.1:1/api", "http://127.0.0.1:1", None, 0.0)
+
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flows.server, "embedded_server", server)
+    monkeypatch.setattr("flows.train.train", interrupted)
+    result = run("train", "--root", tmp_path)
+    assert result.exit_code == 130
+    assert result.stdout == ""
+    assert "interrupted: what is stored stays" in result.stderr
