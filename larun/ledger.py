@@ -20,12 +20,15 @@ from larun.errors import PlanMismatch, StoreError
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan, load_plan
-from larun.schema import SCHEMA_VERSION, Status
+from larun.schema import FLUX_ARRAYS, SCHEMA_VERSION, TARGET_ARRAYS, Status
 
 PENDING = "pending"
 """What `Counts.by_status` calls targets whose shard has no record."""
 
 _READERS = 8
+
+_HASHED = {array.name for array in (*TARGET_ARRAYS, *FLUX_ARRAYS)}
+"""Arrays of a shard, of each of which a record holds the hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class ShardRecord:
     outcomes : tuple of TargetOutcome
         One per target of the shard, in the order of the plan.
     hashes : dict
-        SHA-256 of the shard's values per array, as read back.
+        SHA-256 of the shard's object per array, as read back; see `larun.store.sector.object_hash`.
     versions : dict
         Versions of the programs that wrote it.
     """
@@ -117,20 +120,33 @@ class ShardRecord:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ShardRecord:
-        """Inverse of `as_json`."""
+        """Inverse of `as_json`.
+
+        Raises
+        ------
+        StoreError
+            Another version of larun wrote it, or its counts are not those of its targets: somebody changed it.
+        """
         try:
-            return cls(
+            record = cls(
                 value["plan_digest"],
                 value["shard"],
                 tuple(TargetOutcome(**outcome) for outcome in value["targets"]),
-                value["sha256"],
+                dict(value["sha256"]),
                 value["versions"],
             )
-        except (KeyError, TypeError) as error:
+            counted = value["counts"]
+        except (KeyError, TypeError, ValueError) as error:
             raise StoreError(
                 f"a shard record is not of schema version {SCHEMA_VERSION}: {error!r}; "
                 "read it with the larun that wrote it"
             ) from error
+        if counted != record.counts:
+            raise StoreError(
+                f"the record of shard {record.shard} counts {counted} and lists {record.counts}: somebody changed it. "
+                "Restore it, or delete it and ingest again."
+            )
+        return record
 
 
 def write_record(root: Root, product: Product, record: ShardRecord) -> None:
@@ -217,8 +233,17 @@ def read_record(root: Root, plan: Plan, shard: int) -> ShardRecord:
         The shard has no record.
     PlanMismatch
         The record belongs to another plan.
+    StoreError
+        It is not of this shard, its targets and its arrays: somebody copied or changed it.
     """
-    return _read(root, plan.product, plan.digest, shard)
+    record = _read(root, plan, shard)
+    if record.hashes.keys() != _HASHED:
+        raise StoreError(
+            f"{root.url_of(plan.product.record(shard))} does not hold the hash of every array "
+            f"({', '.join(sorted(record.hashes.keys() ^ _HASHED))}): somebody changed it. Restore it, or delete it "
+            "and ingest again."
+        )
+    return record
 
 
 def recorded(root: Root, product: Product) -> list[int]:
@@ -236,6 +261,8 @@ def records(root: Root, product: Product) -> list[ShardRecord]:
         The store holds no plan of this product.
     PlanMismatch
         A record belongs to another plan.
+    StoreError
+        A record is not of its shard's targets, or somebody changed it.
     """
     return _read_all(root, load_plan(root, product))
 
@@ -247,6 +274,8 @@ def pending(root: Root, plan: Plan) -> list[int]:
     ------
     PlanMismatch
         A record belongs to another plan.
+    StoreError
+        A record is not of its shard's targets, or somebody changed it.
     """
     done = {record.shard for record in _read_all(root, plan)}
     return [index for index in range(plan.n_shards) if index not in done]
@@ -254,14 +283,34 @@ def pending(root: Root, plan: Plan) -> list[int]:
 
 def _read_all(root: Root, plan: Plan) -> list[ShardRecord]:
     with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(partial(_read, root, plan.product, plan.digest), recorded(root, plan.product)))
+        return list(pool.map(partial(_read, root, plan), recorded(root, plan.product)))
 
 
-def _read(root: Root, product: Product, plan_digest: str, shard: int) -> ShardRecord:
-    record = ShardRecord.from_json(root.read_json(product.record(shard)))
-    if record.plan_digest != plan_digest:
-        raise _of_another_plan(product, shard, record.plan_digest, plan_digest)
+def _read(root: Root, plan: Plan, shard: int) -> ShardRecord:
+    path = plan.product.record(shard)
+    record = ShardRecord.from_json(root.read_json(path))
+    if record.plan_digest != plan.digest:
+        raise _of_another_plan(plan.product, shard, record.plan_digest, plan.digest)
+    require_of_shard(record, plan, shard, root.url_of(path))
     return record
+
+
+def require_of_shard(record: ShardRecord, plan: Plan, shard: int, place: str) -> None:
+    """Refuse a record, found at `place`, that does not speak of the targets of a shard.
+
+    Raises
+    ------
+    StoreError
+        It is another shard's, or its targets are not those of the plan.
+    """
+    planned = [target.star.target_id for target in plan.shard(shard)]
+    if record.shard == shard and planned and [outcome.target_id for outcome in record.outcomes] == planned:
+        return
+    raise StoreError(
+        f"{place} speaks of {len(record.outcomes)} targets of shard {record.shard} and not of the {len(planned)} "
+        f"targets that shard {shard} has by the plan: somebody copied or changed it. Restore it, or delete it and "
+        "ingest again."
+    )
 
 
 def _of_another_plan(product: Product, shard: int, came: str | None, expected: str) -> PlanMismatch:
@@ -365,6 +414,8 @@ def counts(root: Root, product: Product) -> Counts:
         The store holds no plan of this product.
     PlanMismatch
         A record belongs to another plan.
+    StoreError
+        A record is not of its shard's targets, or somebody changed it.
     """
     plan = load_plan(root, product)
     found = _read_all(root, plan)

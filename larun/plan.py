@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from larun.errors import PlanMismatch, StoreError
+from larun.errors import NotInStore, PlanMismatch, StoreError
 from larun.lightcurve import CadenceGrid, Star
 from larun.objects import Root
 from larun.paths import Product
@@ -220,19 +220,43 @@ def load_plan(root: Root, product: Product) -> Plan:
     NotInStore
         The store holds no plan of this product.
     StoreError
-        The plan does not match its own digest: somebody changed it.
+        The plan does not match its own digest, or cannot be read: somebody changed it, or a part of it is lost.
     """
     saved = root.read_json(product.plan_json)
+    try:
+        table = root.read(product.plan_table)
+    except NotInStore as error:
+        # It was written before the JSON.
+        raise StoreError(f"the target list of {product} is lost: {error}. {_restore(root, product)}") from error
+    try:
+        plan, digest = _parsed(product, saved, table), saved["digest"]
+    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
+        raise StoreError(
+            f"the plan of {product} cannot be read ({type(error).__name__}: {error}): it is damaged, or another "
+            f"version of larun wrote it. {_restore(root, product)}"
+        ) from error
+    if plan.digest != digest:
+        raise StoreError(
+            f"the plan of {product} does not match its digest (its schema version is "
+            f"{saved['fields'].get('schema_version')}, this larun writes {SCHEMA_VERSION}). {_restore(root, product)}"
+        )
+    return plan
+
+
+def _restore(root: Root, product: Product) -> str:
+    return f"Restore {root.url_of(product.plan_json)} and its table, or use another root."
+
+
+def _parsed(product: Product, saved: dict[str, Any], table: bytes) -> Plan:
     fields = saved["fields"]
-    table = pq.read_table(io.BytesIO(root.read(product.plan_table))).to_pylist()
     targets = tuple(
         PlannedTarget(
             Star(row["target_id"], row["ra"], row["dec"], row["tmag"], camera=row["camera"], ccd=row["ccd"]),
             row["product"],
         )
-        for row in table
+        for row in pq.read_table(io.BytesIO(table)).to_pylist()
     )
-    plan = Plan(
+    return Plan(
         product=product,
         targets=targets,
         grid=CadenceGrid(fields["first_cadence"], np.array(saved["time"], dtype=np.float64)),
@@ -249,13 +273,6 @@ def load_plan(root: Root, product: Product) -> Plan:
         },
         target_list=ListOrigin(**saved.get("target_list", {})),
     )
-    if plan.digest != saved["digest"]:
-        raise StoreError(
-            f"the plan of {product} does not match its digest (its schema version is {fields.get('schema_version')}, "
-            f"this larun writes {SCHEMA_VERSION}); restore {root.url_of(product.plan_json)} and its table, "
-            "or use another root"
-        )
-    return plan
 
 
 def order_targets(targets: Iterable[PlannedTarget]) -> tuple[PlannedTarget, ...]:

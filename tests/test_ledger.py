@@ -10,6 +10,9 @@ from larun import ledger
 from larun.errors import NotInStore, PlanMismatch, StoreError
 from larun.ledger import ShardRecord, TargetOutcome, counts, pending, read_record, records, write_record
 from larun.objects import PARTIAL_SUFFIX, Root
+from larun.schema import SCHEMA_VERSION, SECTOR_ARRAYS
+
+HASHES = {array.name: "00" for array in SECTOR_ARRAYS if array.dims[0] == "target"}
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def record_of(plan, index, statuses=None):
         TargetOutcome(t.star.target_id, s, "" if s == "stored" else f"{s} because", 40, t.product, "ab", t.product)
         for t, s in zip(targets, statuses, strict=True)
     )
-    return ShardRecord(plan.digest, index, outcomes, {"flux": "00"})
+    return ShardRecord(plan.digest, index, outcomes, HASHES)
 
 
 def test_record_survives(root, plan):
@@ -135,7 +138,7 @@ def test_absent_records_and_plans(root, tmp_path):
 
 def test_a_record_of_another_make_is_refused(root, plan):
     root.write_json(PRODUCT.record(0), {"plan_digest": plan.digest})
-    with pytest.raises(StoreError, match="schema version 1"):
+    with pytest.raises(StoreError, match=f"schema version {SCHEMA_VERSION}"):
         read_record(root, plan, 0)
     root.write(PRODUCT.record(0), b"{ torn")
     with pytest.raises(StoreError, match="should hold JSON"):
@@ -224,3 +227,53 @@ def test_a_repair_that_is_not_finished_is_seen(root, plan):
     assert ledger.unfinished_repairs(root, PRODUCT) == [0, 2]
     with pytest.raises(StoreError, match=r"repair of 2 shards .* the first is 0.*ingest --repair"):
         ledger.require_settled(root, PRODUCT)
+
+
+def changed(root, plan, change):
+    """Record of the first shard, changed by hand."""
+    write_record(root, PRODUCT, record_of(plan, 0))
+    value = root.read_json(PRODUCT.record(0))
+    change(value)
+    root.write_json(PRODUCT.record(0), value)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda record: record.update(shard=1), "of shard 1 and not of the 4 targets that shard 0 has"),
+        (lambda record: record["targets"][0].update(target_id=99), "somebody copied or changed it"),
+        (lambda record: record["targets"].reverse(), "somebody copied or changed it"),
+        (lambda record: record["targets"][0].update(status="absent"), "counts .* and lists"),
+        (lambda record: record["targets"].pop(), "counts .* and lists"),
+        (lambda record: record["targets"][0].update(status="lost"), "status must be one of"),
+    ],
+)
+def test_a_record_that_somebody_changed_is_refused_by_everybody(root, plan, change, word):
+    changed(root, plan, change)
+    for read in (lambda: read_record(root, plan, 0), lambda: counts(root, PRODUCT), lambda: pending(root, plan)):
+        with pytest.raises(StoreError, match=word):
+            read()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda hashes: hashes.clear(),
+        lambda hashes: hashes.pop("flux"),
+        lambda hashes: hashes.update(flax=hashes.pop("flux")),
+    ],
+)
+def test_a_record_without_the_hash_of_every_array_is_not_read_by(root, plan, change):
+    """What is read by it would not be compared with anything."""
+    changed(root, plan, lambda record: change(record["sha256"]))
+    with pytest.raises(StoreError, match=r"does not hold the hash of every array.*flux"):
+        read_record(root, plan, 0)
+
+
+def test_a_record_that_was_copied_finishes_no_other_shard(root, plan):
+    write_record(root, PRODUCT, record_of(plan, 0))
+    for other in (1, 7):
+        root.write(PRODUCT.record(other), root.read(PRODUCT.record(0)))
+        with pytest.raises(StoreError, match=rf"{other:06d}\.json speaks of 4 targets of shard 0"):
+            counts(root, PRODUCT)
+        root.delete(PRODUCT.record(other))

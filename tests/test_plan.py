@@ -99,6 +99,37 @@ def test_an_altered_plan_is_refused(tmp_path):
         load_plan(root, PRODUCT)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda plan, table: (plan, table[: len(table) // 2]),
+        lambda plan, table: (plan, b""),
+        lambda plan, table: ({name: plan[name] for name in plan if name != "time"}, table),
+        lambda plan, table: ({name: plan[name] for name in plan if name != "digest"}, table),
+        lambda plan, table: (plan | {"fields": {}}, table),
+        lambda plan, table: (plan | {"target_list": {"place": "here"}}, table),
+        lambda plan, table: ([], table),
+    ],
+)
+def test_a_damaged_plan_is_a_store_error(tmp_path, damage):
+    root = Root(str(tmp_path))
+    plan_of(10).save(root)
+    plan, table = damage(root.read_json(PRODUCT.plan_json), root.read(PRODUCT.plan_table))
+    root.write_json(PRODUCT.plan_json, plan)
+    root.write(PRODUCT.plan_table, table)
+    with pytest.raises(StoreError, match=r"cannot be read .* Restore .*plan\.json and its table"):
+        load_plan(root, PRODUCT)
+
+
+def test_a_lost_table_is_not_taken_for_a_sector_without_a_plan(tmp_path):
+    root = Root(str(tmp_path))
+    plan_of(10).save(root)
+    root.delete(PRODUCT.plan_table)
+    with pytest.raises(StoreError, match=r"the target list of .* is lost") as raised:
+        load_plan(root, PRODUCT)
+    assert not isinstance(raised.value, NotInStore)
+
+
 def test_targets_go_by_camera_ccd_and_sky():
     stars = [
         target(1, 10, 10, camera=2), target(2, 10, 10, ccd=2), target(3, 200, -40), target(4, 10, 10),

@@ -83,16 +83,25 @@ def sector_metadata(root: Root, plan: Plan) -> dict[str, dict[str, Any]]:
         The sector has not been created.
     PlanMismatch
         It was created for another plan.
+    StoreError
+        Its metadata are damaged.
     """
-    group = root.read_json(f"{plan.product.zarr}/{_NODE}")
-    stored = group.get("attributes", {}).get("plan_digest")
+    path = f"{plan.product.zarr}/{_NODE}"
+    group = root.read_json(path)
+    try:
+        stored, arrays = group["attributes"]["plan_digest"], group["consolidated_metadata"]["metadata"]
+    except (KeyError, TypeError) as error:
+        raise StoreError(
+            f"{root.url_of(path)} is not what larun wrote ({type(error).__name__}: {error}): somebody changed it. "
+            "Restore it, or delete this sector's folder to start over."
+        ) from error
     if stored != plan.digest:
         raise PlanMismatch(
             f"the arrays of {plan.product} were created for the plan {stored}, this run has the plan {plan.digest}. "
             "Use another root, or delete this sector's folder to start over.",
             ("plan_digest",),
         )
-    return group["consolidated_metadata"]["metadata"]
+    return arrays
 
 
 class ShardWriter:
@@ -229,7 +238,7 @@ def encodings_of(root: Root, plan: Plan) -> dict[str, Encoding]:
         folder = f"{plan.product.zarr}/{array.name}"
         try:
             found[array.name] = encoding = Encoding.of(metadata[array.name])
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, IndexError, TypeError) as error:
             raise StoreError(f"{root.url_of(folder)} was not created by this larun: {error}") from error
         _, shard, chunk = _cut(plan, array)
         if (encoding.shard_shape, encoding.chunk_shape) != (shard, chunk):

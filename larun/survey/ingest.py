@@ -24,7 +24,7 @@ from larun.survey.archives import LOCAL, list_targets, listing_archives
 from larun.survey.grid import find_references, freeze_grid
 from larun.survey.obtain import Obtained
 from larun.survey.repair import repair_shards
-from larun.survey.shard import IngestWork, blank_columns, fetching, fill_row, set_aside, stored_plan
+from larun.survey.shard import IngestWork, blank_columns, fetching, fill_row, set_aside, stored_plan, tidy_quarantine
 
 
 def make_plan(archives: Sequence[Archive], product: Product, settings: IngestSettings) -> Plan:
@@ -150,6 +150,8 @@ def _ingest_shard(
                 set_aside(work.root, work.product, target, obtained.damaged)
         writer.add(columns)
     record = ShardRecord(plan.digest, shard, tuple(outcomes), writer.finish())
+    # A run that was killed, or a record that somebody deleted, may have left some.
+    tidy_quarantine(work.root, plan, record, range(len(outcomes)))
     write_record(work.root, work.product, record)
     return record
 

@@ -192,8 +192,9 @@ def _ask_once(
     except MemoryError:
         raise
     except Exception as error:
+        # Nothing arrived that could be damaged.
         logger.exception("fetching %s from %s failed in an unforeseen way", target.product, archive.name)
-        return _Answer(Obtained(Status.CORRUPT, _bounded(f"{type(error).__name__}: {error}")))
+        return _Answer(Obtained(Status.UNREACHABLE, _bounded(f"{type(error).__name__}: {error}")))
     return _Answer(_examined(archive, product, target, fetched, check))
 
 

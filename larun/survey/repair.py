@@ -22,7 +22,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from larun.errors import NotInStore, PlanMismatch, StoreError
-from larun.ledger import ShardRecord, read_record, recorded, records, replace_record, unfinished_repairs
+from larun.ledger import (
+    ShardRecord,
+    read_record,
+    recorded,
+    records,
+    replace_record,
+    require_of_shard,
+    unfinished_repairs,
+)
 from larun.objects import Root
 from larun.plan import Plan
 from larun.schema import Status
@@ -30,7 +38,7 @@ from larun.store.encoding import Encoding
 from larun.store.sector import SHARD_ARRAYS, encodings_of, object_hash, object_path
 from larun.survey.align import Aligned
 from larun.survey.obtain import Obtained
-from larun.survey.shard import IngestWork, blank_columns, fetching, fill_row, quarantined, set_aside, stored_plan
+from larun.survey.shard import IngestWork, blank_columns, fetching, fill_row, set_aside, stored_plan, tidy_quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +109,7 @@ def _repair_shard(work: IngestWork, plan: Plan, old: ShardRecord, fetched: Itera
         if obtained.damaged is not None and work.settings.quarantine:
             set_aside(work.root, work.product, targets[row], obtained.damaged)
     if not rows:
-        _tidy_quarantine(work.root, plan, old, asked)
+        tidy_quarantine(work.root, plan, old, asked)
         return old
     objects = _read_objects(work.root, plan, old.shard)
     _require_written(work.root, plan, old, objects)
@@ -125,18 +133,11 @@ def settle(root: Root, plan: Plan, shard: int) -> None:
     Raises
     ------
     StoreError
-        An object is neither the one before the repair nor the one after it.
+        An object is neither the one before the repair nor the one after it, or the intent is damaged.
     PlanMismatch
         The repair belongs to another plan.
     """
-    intent = root.read_json(plan.product.repair(shard))
-    new, asked = ShardRecord.from_json(intent["record"]), intent["rows"]
-    if new.plan_digest != plan.digest:
-        raise PlanMismatch(
-            f"the repair of shard {shard} of {plan.product} belongs to the plan {new.plan_digest}, the store's plan is "
-            f"{plan.digest}. Somebody mixed two stores: restore the plan or use another root.",
-            ("plan_digest",),
-        )
+    new, asked = _read_intent(root, plan, shard)
     try:
         old = read_record(root, plan, shard)
     except NotInStore:
@@ -159,15 +160,40 @@ def settle(root: Root, plan: Plan, shard: int) -> None:
                 restored[name] = _with_rows(plan, shard, name, encodings[name], data, rows)
         _require_written(root, plan, old, restored)
         _write_objects(root, plan, shard, restored)
-    _tidy_quarantine(root, plan, old, asked)
+    tidy_quarantine(root, plan, old, asked)
     root.delete(plan.product.repair(shard))
+
+
+def _read_intent(root: Root, plan: Plan, shard: int) -> tuple[ShardRecord, list[int]]:
+    """Record that a shard is to have after its repair, and the rows that were asked for."""
+    path = plan.product.repair(shard)
+    intent = root.read_json(path)
+    try:
+        new, asked = ShardRecord.from_json(intent["record"]), [int(row) for row in intent["rows"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{root.url_of(path)} is not what larun wrote ({type(error).__name__}: {error}). Delete it and "
+            f"{plan.product.record(shard)}, and ingest again."
+        ) from error
+    if new.plan_digest != plan.digest:
+        raise PlanMismatch(
+            f"the repair of shard {shard} of {plan.product} belongs to the plan {new.plan_digest}, the store's plan is "
+            f"{plan.digest}. Somebody mixed two stores: restore the plan or use another root.",
+            ("plan_digest",),
+        )
+    require_of_shard(new, plan, shard, root.url_of(path))
+    if not all(0 <= row < len(new.outcomes) for row in asked):
+        raise StoreError(
+            f"{root.url_of(path)} asks for rows {asked} of {len(new.outcomes)}; delete it and repair again"
+        )
+    return new, asked
 
 
 def _finish(root: Root, plan: Plan, old: ShardRecord, new: ShardRecord, asked: list[int]) -> None:
     """Last steps of a repair whose objects are written."""
     if old != new:
         replace_record(root, plan.product, old, new)
-    _tidy_quarantine(root, plan, new, asked)
+    tidy_quarantine(root, plan, new, asked)
     root.delete(plan.product.repair(new.shard))
 
 
@@ -241,11 +267,3 @@ def _write_objects(root: Root, plan: Plan, shard: int, objects: dict[str, bytes 
 def _discard_partials(root: Root, path: str) -> None:
     folder, _, name = path.rpartition("/")
     root.discard_partials(folder, f"{name}.")
-
-
-def _tidy_quarantine(root: Root, plan: Plan, record: ShardRecord, asked: list[int]) -> None:
-    """Delete kept products of the targets in rows `asked` that are not corrupt by `record`."""
-    targets = plan.shard(record.shard)
-    for row in asked:
-        if record.outcomes[row].status != Status.CORRUPT:
-            root.delete(quarantined(plan.product, targets[row]))

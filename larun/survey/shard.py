@@ -14,7 +14,7 @@ import numpy as np
 from larun.archive.protocol import Archive
 from larun.config import IngestSettings
 from larun.errors import PlanMismatch
-from larun.ledger import TargetOutcome
+from larun.ledger import ShardRecord, TargetOutcome
 from larun.lightcurve import Star
 from larun.objects import Root
 from larun.paths import Product
@@ -154,6 +154,20 @@ def set_aside(root: Root, product: Product, target: PlannedTarget, data: bytes) 
     folder, _, leaf = path.rpartition("/")
     root.discard_partials(folder, f"{leaf}.")
     root.write(path, data)
+
+
+def tidy_quarantine(root: Root, plan: Plan, record: ShardRecord, rows: Iterable[int]) -> None:
+    """Delete kept products of a shard's targets in `rows` that are not corrupt by its record."""
+    targets = plan.shard(record.shard)
+    paths = [quarantined(plan.product, targets[row]) for row in rows if record.outcomes[row].status != Status.CORRUPT]
+    if not paths:
+        return
+    # One listing spares S3 a question about every target.
+    held = set(root.list(plan.product.quarantine))
+    depth = plan.product.quarantine.count("/") + 2
+    for path in paths:
+        if "/".join(path.split("/")[:depth]) in held:
+            root.delete(path)
 
 
 def quarantined(product: Product, target: PlannedTarget) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from tiny_sector import PRODUCT, SETTINGS, tree, write_folder
 
 from larun import ledger
 from larun.archive.folder import FolderArchive
-from larun.errors import NotInStore, PlanMismatch, StoreError
+from larun.errors import NotInStore, PlanMismatch, ProductUnreachable, StoreError
 from larun.objects import Root
 from larun.plan import load_plan
 from larun.schema import Column
@@ -17,6 +18,7 @@ from larun.store.publish import publish, published
 from larun.store.reading import open_sector, products, read_shard
 from larun.store.tables import read_table, write_table
 from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
+from larun.survey.repair import repairable, settle
 
 
 @pytest.fixture
@@ -52,6 +54,42 @@ def stores(s3_options, files, tmp_path_factory):
 def test_store_on_s3_is_that_of_a_folder_byte_for_byte(stores):
     remote, local = stores
     assert objects(remote) == tree(Path(local.url))
+
+
+class Broken(FolderArchive):
+    """Some products are out of reach, and one arrives damaged."""
+
+    def fetch(self, product, target):
+        if target.star.target_id == 22:
+            raise ProductUnreachable("503")
+        fetched = super().fetch(product, target)
+        return replace(fetched, data=fetched.data[:-2880]) if target.star.target_id == 24 else fetched
+
+
+def test_a_repair_on_s3_that_is_broken_off_and_run_again(root, tmp_path, monkeypatch):
+    files = FolderArchive(write_folder(tmp_path / "files", range(21, 25)))
+    local = Root(str(tmp_path / "local"))
+    ingest(local, files)
+    plan = start_ingest(root, [files], PRODUCT, SETTINGS)
+    ingest_shards(IngestWork.of(root, [Broken(files.path)], plan, [0], SETTINGS))
+    broken = objects(root)
+    assert ledger.counts(root, PRODUCT).by_status["stored"] == 2
+    work = IngestWork.of(root, [files], plan, repairable(root, plan), SETTINGS, repair=True)
+    write = Root.write
+
+    def stopped(self, path, data):
+        write(self, path, data)
+        if path.endswith("flux/c/0/0"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Root, "write", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            ingest_shards(work)
+    settle(root, plan, 0)
+    assert objects(root) == broken
+    assert ingest_shards(work)["stored"] == 4
+    assert objects(root) == tree(Path(local.url))
 
 
 def test_a_finished_store_on_s3_is_left_alone(stores, files):

@@ -15,7 +15,7 @@ from larun.errors import NotInStore, PlanMismatch, StoreError
 from larun.objects import PARTIAL_SUFFIX, Root
 from larun.paths import Product
 from larun.store.encoding import Encoding
-from larun.store.sector import SHARD_ARRAYS, ShardWriter, create_sector
+from larun.store.sector import SHARD_ARRAYS, ShardWriter, create_sector, encodings_of, object_hash, object_path
 
 LOCATION = PRODUCT.zarr
 
@@ -323,3 +323,38 @@ def test_a_stored_encoding_that_is_not_ours_is_noticed(root):
     root.write(f"{LOCATION}/zarr.json", json.dumps(group).encode())
     with pytest.raises(StoreError, match=r"ra was not created by this larun: .*gzip"):
         write_shard(root, plan, 0, shard_columns(plan, 0))
+
+
+def drop_consolidated(group):
+    del group["consolidated_metadata"]
+    return group
+
+
+def without_codecs(group):
+    group["consolidated_metadata"]["metadata"]["flux"]["codecs"] = []
+    return group
+
+
+def without_fill(group):
+    group["consolidated_metadata"]["metadata"]["flux"]["fill_value"] = None
+    return group
+
+
+@pytest.mark.parametrize(
+    "damage", [drop_consolidated, without_codecs, without_fill, lambda group: [], lambda group: {}]
+)
+def test_damaged_metadata_are_a_store_error(root, damage):
+    plan = plan_of(6)
+    create_sector(root, plan)
+    root.write_json(f"{LOCATION}/zarr.json", damage(root.read_json(f"{LOCATION}/zarr.json")))
+    with pytest.raises(StoreError, match=r"is not what larun wrote|was not created by this larun") as raised:
+        encodings_of(root, plan)
+    assert not isinstance(raised.value, PlanMismatch)
+
+
+def test_hashes_and_paths_of_objects():
+    plan = plan_of(6)
+    assert object_path(plan, "flux", 1) == f"{LOCATION}/flux/c/1/0"
+    assert object_path(plan, "ra", 1) == f"{LOCATION}/ra/c/1"
+    assert object_hash(b"abc") == hashlib.sha256(b"abc").hexdigest()
+    assert object_hash(None) == hashlib.sha256(b"").hexdigest()

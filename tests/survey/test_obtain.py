@@ -73,54 +73,79 @@ OUT = ArchiveOutage("mast is out of service")
 REFUSED = ArchiveRefused("a proxy asks for a password")
 
 
-@pytest.mark.parametrize(
-    ("cloud", "mast", "status", "archive"),
-    [
-        ([absent("cloud")], [GOOD], "stored", "mast"),
-        ([DOWN], [GOOD], "stored", "mast"),
-        ([OUT], [GOOD], "stored", "mast"),
-        ([REFUSED], [GOOD], "stored", "mast"),
-        ([OSError("reset")], [GOOD], "stored", "mast"),
-        ([InputError("cloud holds no such product")], [GOOD], "stored", "mast"),
-        ([ZeroDivisionError("a bug")], [GOOD], "stored", "mast"),
-        ([flipped(TIC)], [GOOD], "stored", "mast"),
-        ([absent("cloud")], [absent("mast")], "absent", ""),
-        ([absent("cloud")], [DOWN], "unreachable", ""),
-        ([DOWN], [absent("mast")], "unreachable", ""),
-        ([flipped(TIC)], [absent("mast")], "corrupt", "cloud"),
-        ([absent("cloud")], [flipped(TIC)], "corrupt", "mast"),
-        ([DOWN], [flipped(TIC)], "corrupt", "mast"),
-        ([flipped(TIC)], [OUT], "corrupt", "cloud"),
-        ([DOWN], [OUT], "unreachable", ""),
-        ([OUT], [DOWN], "unreachable", ""),
-    ],
-)
-def test_status_of_several_archives(cloud, mast, status, archive):
-    found = archives(cloud, mast)
+ANSWERS = {
+    "good": GOOD,
+    "damaged": flipped(TIC),
+    "web page": HTML,
+    "other star": good(99),
+    "absent": absent("somewhere"),
+    "not held": InputError("no such product here"),
+    "down": DOWN,
+    "broken": OSError("reset"),
+    "bug": ZeroDivisionError("a bug"),
+    "out": OUT,
+    "refused": REFUSED,
+}
+"""What an archive may answer: a product, sound or not, or an error."""
+
+SAYS = {
+    "good": "stored",
+    "damaged": "corrupt",
+    "web page": "corrupt",
+    "other star": "corrupt",
+    "absent": "absent",
+    "not held": "absent",
+    "down": "unreachable",
+    "broken": "unreachable",
+    "bug": "unreachable",
+}
+"""Status of a target of which one archive alone says so."""
+
+
+@pytest.mark.parametrize("answer", SAYS)
+def test_status_of_one_archive(answer):
+    obtained = obtain(archives([ANSWERS[answer]]), PRODUCT, TARGET)
+    assert obtained.status == SAYS[answer]
+    assert not obtained.reason.startswith("cloud: ")
+
+
+def status_of(*said):
+    """Status that follows from what all archives say; None where it is no status but an error."""
+    statuses = [SAYS.get(answer) for answer in said]
+    if "stored" in statuses:
+        return "stored"
+    if None in statuses and set(statuses) <= {None, "absent"}:
+        return None
+    return next(status for status in ("corrupt", "unreachable", "absent") if status in statuses)
+
+
+@pytest.mark.parametrize("first", ANSWERS)
+@pytest.mark.parametrize("second", ANSWERS)
+def test_status_of_two_archives(first, second):
+    found = archives([ANSWERS[first]], [ANSWERS[second]])
+    expected = status_of(first, second)
+    if expected is None:
+        with pytest.raises(ArchiveOutage if "out" in (first, second) else ArchiveRefused):
+            obtain(found, PRODUCT, TARGET)
+        return
     obtained = obtain(found, PRODUCT, TARGET)
-    assert (obtained.status, obtained.archive) == (status, archive)
-    assert (obtained.checked is None) == (status != "stored")
-    assert (obtained.damaged is None) == (status != "corrupt")
-    assert asked(found)[1] >= 1
-    if status != "stored":
-        assert "cloud: " in obtained.reason
-        assert "mast: " in obtained.reason
+    assert obtained.status == expected
+    delivered = next((name for name, said in (("cloud", first), ("mast", second)) if SAYS.get(said) == expected), "")
+    assert obtained.archive == (delivered if expected in ("stored", "corrupt") else "")
+    assert (obtained.checked is not None) == (expected == "stored")
+    assert (obtained.damaged is not None) == (expected == "corrupt")
+    assert bool(obtained.xxh128) == (expected in ("stored", "corrupt"))
+    assert (found[1].asked[TIC] == 0) == (first == "good")
+    assert bool(obtained.reason) == (expected != "stored")
+    if obtained.reason:
+        assert obtained.reason.startswith("cloud: ")
+        assert "; mast: " in obtained.reason
 
 
-@pytest.mark.parametrize(
-    ("cloud", "mast", "error"),
-    [
-        ([OUT], None, ArchiveOutage),
-        ([OUT], [OUT], ArchiveOutage),
-        ([absent("cloud")], [OUT], ArchiveOutage),
-        ([OUT], [absent("mast")], ArchiveOutage),
-        ([REFUSED], [OUT], ArchiveOutage),
-        ([REFUSED], [absent("mast")], ArchiveRefused),
-    ],
-)
-def test_no_status_where_no_archive_that_could_have_it_serves(cloud, mast, error):
-    with pytest.raises(error):
-        obtain(archives(cloud, mast), PRODUCT, TARGET)
+@pytest.mark.parametrize("error", [OUT, REFUSED])
+def test_an_archive_alone_that_does_not_serve_is_no_status_of_a_target(error):
+    with pytest.raises(type(error)):
+        obtain(archives([error]), PRODUCT, TARGET)
 
 
 def test_running_out_of_memory_is_raised():

@@ -1,5 +1,6 @@
 """Repair of finished shards: what is asked for, what is changed, and that nothing else is."""
 
+import errno
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from numcodecs import blosc
 from scripted import Scripted, absent, flipped, good
 from tiny_sector import PRODUCT, SETTINGS, columns_of, file_name, product_bytes, tree
 
-from larun import ledger
+from larun import ledger, objects
 from larun.errors import ArchiveOutage, NotInStore, PlanMismatch, ProductUnreachable, StoreError
 from larun.objects import PARTIAL_SUFFIX, Root
 from larun.schema import Status
@@ -275,3 +277,120 @@ def test_leftovers_of_a_killed_writer_are_cleaned_away(root):
         root.write(f"{path}.ab{PARTIAL_SUFFIX}", b"{")
     repair(root, Scripted("mast"))
     assert not [path for path in stamps(root) if path.endswith(PARTIAL_SUFFIX)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda intent: {},
+        lambda intent: intent | {"rows": None},
+        lambda intent: intent | {"rows": [77]},
+        lambda intent: intent | {"record": intent["record"] | {"shard": 2}},
+        lambda intent: [],
+    ],
+)
+def test_a_damaged_intent_is_a_store_error_and_ingesting_anew_helps(root, plan, sound, monkeypatch, change):
+    with monkeypatch.context() as patch:
+        stop_at(patch, "flux/c/0/0")
+        with pytest.raises(Stopped):
+            repair(root, Scripted("mast"))
+    root.write_json(PRODUCT.repair(0), change(root.read_json(PRODUCT.repair(0))))
+    before = stamps(root)
+    with pytest.raises(StoreError, match=r"repairs/000000\.json"):
+        settle(root, plan, 0)
+    assert stamps(root) == before
+    # As the error says.
+    root.delete(PRODUCT.repair(0))
+    root.delete(PRODUCT.record(0))
+    archive = Scripted("mast", {21: [absent("mast")]})
+    ingest_shards(work(root, plan, archive))
+    repair(root, archive)
+    assert tree(sound) == tree(Path(root.url))
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory):
+    """A sector of five targets in two shards, all unreachable; and the same one without faults."""
+    tics = range(11, 16)
+    made = []
+    for name, script in (("sound", {}), ("down", {tic: [DOWN] for tic in tics})):
+        root = Root(str(tmp_path_factory.mktemp(name)))
+        plan = start_ingest(root, [Scripted("mast", {}, tics)], PRODUCT, SETTINGS)
+        ingest_shards(work(root, plan, Scripted("mast", script)))
+        made.append(root)
+    return made
+
+
+def test_shards_of_which_nothing_came_and_a_shard_of_one_target(uneven, tmp_path, monkeypatch):
+    sound, down = uneven
+    plan = ledger.load_plan(down, PRODUCT)
+    assert [len(plan.shard(i)) for i in range(plan.n_shards)] == [4, 1]
+    assert ledger.counts(down, PRODUCT).by_status["unreachable"] == 5
+    assert not down.exists(f"{PRODUCT.zarr}/flux/c/0/0")
+    for record in ledger.records(down, PRODUCT):
+        shard, status = read_shard(down, plan, record.shard, record.hashes)
+        assert np.isnan(shard.flux).all()
+        assert set(status) == {Status.CODES["unreachable"]}
+    shutil.copytree(down.url, tmp_path / "root")
+    root = Root(str(tmp_path / "root"))
+    with monkeypatch.context() as patch:
+        stop_at(patch, "quality/c/1/0")
+        with pytest.raises(Stopped):
+            repair(root, Scripted("mast"))
+    settle(root, plan, 1)
+    assert not root.exists(f"{PRODUCT.zarr}/flux/c/1/0")
+    assert repairable(root, plan) == [1]
+    repair(root, Scripted("mast"))
+    assert tree(Path(sound.url)) == tree(Path(root.url))
+
+
+def test_a_disk_that_is_full_at_any_write_of_a_repair(broken, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda handle: None)
+    write, left = objects._write_local, 0
+
+    def full(path, data):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, data)
+
+    shutil.copytree(broken, tmp_path / "root")
+    root, said = Root(str(tmp_path / "root")), []
+    repair(root, Scripted("mast"), shards=(0,))
+    expected = tree(tmp_path / "root")
+    for n_writes in range(60):
+        shutil.rmtree(tmp_path / "root")
+        shutil.copytree(broken, tmp_path / "root")
+        left = n_writes
+        with monkeypatch.context() as patch:
+            patch.setattr(objects, "_write_local", full)
+            try:
+                repair(root, Scripted("mast"), shards=(0,))
+            except StoreError as error:
+                said.append(str(error))
+        repair(root, Scripted("mast"), shards=(0,))
+        assert tree(tmp_path / "root") == expected, n_writes
+        if len(said) == n_writes:
+            break
+    assert len(said) > 12
+    assert all("No space left" in text for text in said)
+
+
+def test_codecs_that_give_other_bytes_than_before_the_kill_are_noticed(root, plan, monkeypatch):
+    """As another version of numcodecs may; what the error says helps."""
+    with monkeypatch.context() as patch:
+        stop_at(patch, "flux/c/0/0")
+        with pytest.raises(Stopped):
+            repair(root, Scripted("mast"))
+    compress = blosc.compress
+    monkeypatch.setattr(blosc, "compress", lambda data, codec, level, *rest: compress(data, codec, 0, *rest))
+    with pytest.raises(StoreError, match=r"flux of shard 0 .* Delete .*records/000000\.json and ingest again"):
+        repair(root, Scripted("mast"))
+    root.delete(PRODUCT.record(0))
+    ingest_shards(work(root, plan, Scripted("mast")))
+    counts = repair(root, Scripted("mast"))
+    assert counts["stored"] == 12 - (outcome(root, 21).status == "absent")
+    assert ledger.unfinished_repairs(root, PRODUCT) == []
+    for record in ledger.records(root, PRODUCT):
+        read_shard(root, plan, record.shard, record.hashes)
