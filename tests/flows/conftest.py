@@ -21,7 +21,7 @@ def running_cluster(prefect_server, tmp_path_factory):
     with (
         dask_settings(),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, memory_limit="3GiB", dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, memory_limit="3GiB", dashboard_address="127.0.0.1:0"
         ) as cluster,
     ):
         path.write_text(f"kind: scheduler\naddress: {cluster.scheduler_address}\n")

@@ -70,10 +70,12 @@ def test_a_worker_executes_a_deployed_run(api, tmp_path, running_cluster):
         f'root = "{root}"\n[ingest]\nshard_targets = 4\nchunk_targets = 2\nmin_good_cadences = 10\n'
         f'[run]\ncluster = "{running_cluster}"\n'
     )
-    prefect("deployment", "run", "ingest/nightly", "--param", f"archive=folder:{folder}")
+    deployment = deployments(api)["ingest/nightly"]["id"]
+    asked_for = {"parameters": {"archive": f"folder:{folder}"}}
+    assert api.post(f"/deployments/{deployment}/create_flow_run", json=asked_for).status_code == 201
     said = prefect("worker", "start", "--pool", "larun", "--run-once", LARUN_CONFIG=str(config))
     asked = {
-        "deployments": {"id": {"any_": [deployments(api)["ingest/nightly"]["id"]]}},
+        "deployments": {"id": {"any_": [deployment]}},
         "flow_runs": {"start_time": {"is_null_": False}},
     }
     (run,) = api.post("/flow_runs/filter", json=asked).json()

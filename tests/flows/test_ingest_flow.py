@@ -1,17 +1,12 @@
 """The ingest flow on two shards, end to end: Prefect server, Dask processes, store."""
 
 import json
-import multiprocessing
-import os
-import signal
 
 import httpx
 import pytest
 from tiny_sector import tree, write_folder
 
-import flows.sources
 from flows.ingest import ingest
-from larun import ledger
 from larun.archive.folder import FolderArchive
 from larun.config import load
 from larun.errors import InputError, PlanMismatch
@@ -32,20 +27,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def overrides(tmp_path, one_worker):
-    return {"root": str(tmp_path / "root"), "ingest": RULES, "run": {"cluster": one_worker}}
-
-
-class DeadlyArchive(FolderArchive):
-    """Kills the first worker process that asks for the given star; the flow's own process may ask for it."""
-
-    def fetch(self, product, target):
-        marker = self.path / "killed"
-        in_worker = multiprocessing.parent_process() is not None
-        if in_worker and target.star.target_id == TICS[2] and not marker.exists():
-            marker.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().fetch(product, target)
+def overrides(tmp_path, running_cluster):
+    return {"root": str(tmp_path / "root"), "ingest": RULES, "run": {"cluster": running_cluster}}
 
 
 def undisturbed(folder, root):
@@ -60,8 +43,7 @@ def task_runs(server):
     return httpx.post(f"{server.api_url}/task_runs/filter", json={"limit": 200}).json()
 
 
-def test_two_shards(prefect_server, folder, overrides, running_cluster, tmp_path):
-    overrides = overrides | {"run": {"cluster": running_cluster}}
+def test_two_shards(prefect_server, folder, overrides, tmp_path):
     before = {run["id"] for run in task_runs(prefect_server)}
     result = ingest(sector=1, archive=f"folder:{folder}", overrides=overrides)
     assert result["product"] == "tess/s0001/spoc-120s"
@@ -84,17 +66,6 @@ def test_two_shards(prefect_server, folder, overrides, running_cluster, tmp_path
     again = ingest(sector=1, archive=f"folder:{folder}", overrides=overrides)
     assert again == result
     assert len(task_runs(prefect_server)) == len(before) + 2
-
-
-def test_a_killed_worker_leaves_a_complete_store(prefect_server, folder, overrides, tmp_path, monkeypatch):
-    monkeypatch.setattr(flows.sources, "open_archives", lambda *_: (DeadlyArchive(str(folder)),))
-    result = ingest(sector=1, archive=f"folder:{folder}", overrides=overrides)
-    assert (folder / "killed").exists()
-    assert result["status"]["stored"] == len(TICS)
-    (folder / "killed").unlink()
-    undisturbed(folder, tmp_path / "other")
-    assert tree(tmp_path / "root") == tree(tmp_path / "other")
-    assert ledger.counts(Root(overrides["root"]), PRODUCT).complete
 
 
 def test_another_plan_is_refused(prefect_server, folder, overrides):
