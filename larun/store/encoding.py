@@ -127,6 +127,19 @@ class Encoding:
             raise ValueError("a chunk does not decode to what was encoded; Blosc is broken")
         return data
 
+    def decode_chunk(self, chunk: bytes | memoryview | None) -> np.ndarray:
+        """Values of one chunk, fill values where it holds nothing; inverse of `encode_chunk`, padding included.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            The chunk is damaged.
+        """
+        values = np.full(self.chunk_shape, self.fill, self.dtype)
+        if chunk is not None:
+            self._decompress(chunk, values)
+        return values
+
     def join(self, chunks: Sequence[bytes | None]) -> bytes | None:
         """Object of a shard from its encoded chunks, in order; None where no chunk holds anything.
 

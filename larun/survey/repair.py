@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
-
-import numpy as np
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any
 
 from larun.errors import NotInStore, PlanMismatch, StoreError
 from larun.ledger import (
     ShardRecord,
+    TargetOutcome,
     read_record,
     recorded,
     records,
@@ -33,7 +34,7 @@ from larun.ledger import (
 )
 from larun.objects import Root
 from larun.plan import Plan
-from larun.schema import Status
+from larun.schema import FLUX_ARRAYS, TARGET_ARRAYS, Status
 from larun.store.encoding import Encoding
 from larun.store.sector import SHARD_ARRAYS, encodings_of, object_hash, object_path
 from larun.survey.align import Aligned
@@ -45,8 +46,8 @@ logger = logging.getLogger(__name__)
 REPAIRABLE = (Status.UNREACHABLE, Status.CORRUPT)
 """Statuses that another fetch may change."""
 
-Rows = dict[int, dict[str, np.ndarray]]
-"""Values of a target in every array, by its row in the shard."""
+Rows = dict[int, dict[str, Any]]
+"""Values of a target in every array, by its row in the shard; one value where all cadences have it."""
 
 
 def repairable(root: Root, plan: Plan) -> list[int]:
@@ -94,35 +95,79 @@ def _rows_to_repair(record: ShardRecord) -> list[int]:
 
 
 def _repair_shard(work: IngestWork, plan: Plan, old: ShardRecord, fetched: Iterator[Obtained[Aligned]]) -> ShardRecord:
-    """Repair one shard; its record afterwards."""
-    targets = plan.shard(old.shard)
-    outcomes = list(old.outcomes)
-    rows: Rows = {}
+    """Repair one shard; its record afterwards.
+
+    Light curves are held until those of their chunk are there, and encoded from then on.
+    """
     asked = _rows_to_repair(old)
-    for row in asked:
+    outcomes = list(old.outcomes)
+    rewriting = None
+    for _, rows in groupby(asked, key=lambda row: row // plan.chunk_targets):
+        if changed := _changed_rows(work, plan, old, rows, fetched, outcomes):
+            rewriting = rewriting or _Rewriting(work.root, plan, old)
+            rewriting.replace(changed)
+    if rewriting is None:
+        tidy_quarantine(work.root, plan, old, asked)
+        return old
+    hashes, objects = rewriting.finish()
+    new = ShardRecord(plan.digest, old.shard, tuple(outcomes), hashes)
+    intent = work.product.repair(old.shard)
+    _discard_partials(work.root, intent)
+    work.root.write_json(intent, {"record": new.as_json(), "rows": asked})
+    _write_objects(work.root, plan, old.shard, objects)
+    _finish(work.root, plan, old, new, asked)
+    return new
+
+
+def _changed_rows(
+    work: IngestWork,
+    plan: Plan,
+    old: ShardRecord,
+    rows: Iterable[int],
+    fetched: Iterator[Obtained[Aligned]],
+    outcomes: list[TargetOutcome],
+) -> Rows:
+    """Rows of which something new is learned; their outcomes are replaced."""
+    targets = plan.shard(old.shard)
+    changed: Rows = {}
+    for row in rows:
         obtained = next(fetched)
         if obtained.status in (outcomes[row].status, Status.UNREACHABLE):
             continue
         columns = blank_columns(plan, [targets[row]])
         outcomes[row] = fill_row(columns, 0, targets[row], obtained)
-        rows[row] = {name: values[0] for name, values in columns.items()}
+        changed[row] = {name: values[0] for name, values in columns.items()}
         if obtained.damaged is not None and work.settings.quarantine:
             set_aside(work.root, work.product, targets[row], obtained.damaged)
-    if not rows:
-        tidy_quarantine(work.root, plan, old, asked)
-        return old
-    objects = _read_objects(work.root, plan, old.shard)
-    _require_written(work.root, plan, old, objects)
-    changed = {name: _with_rows(plan, old.shard, name, encoding, objects[name], rows)
-               for name, encoding in _shard_encodings(work.root, plan).items()}  # fmt: skip
-    hashes = {name: object_hash(data) for name, data in changed.items()}
-    new = ShardRecord(plan.digest, old.shard, tuple(outcomes), hashes)
-    intent = work.product.repair(old.shard)
-    _discard_partials(work.root, intent)
-    work.root.write_json(intent, {"record": new.as_json(), "rows": asked})
-    _write_objects(work.root, plan, old.shard, {name: data for name, data in changed.items() if data != objects[name]})
-    _finish(work.root, plan, old, new, asked)
-    return new
+    return changed
+
+
+class _Rewriting:
+    """Objects of a shard, encoded, of which some chunks are replaced; those that are read must be the record's."""
+
+    def __init__(self, root: Root, plan: Plan, record: ShardRecord):
+        self._encodings = _shard_encodings(root, plan)
+        self._objects = _read_objects(root, plan, record.shard)
+        _require_written(root, plan, record, self._objects)
+        n_targets = len(plan.shard(record.shard))
+        self._chunks = {
+            name: _chunks(encoding, self._objects[name], n_targets) for name, encoding in self._encodings.items()
+        }
+
+    def replace(self, rows: Rows) -> None:
+        """Put rows in the place of those that are there."""
+        for name, encoding in self._encodings.items():
+            _replace_rows(encoding, self._chunks[name], {row: columns[name] for row, columns in rows.items()})
+
+    def finish(self) -> tuple[dict[str, str], dict[str, bytes | None]]:
+        """Hash of every object, and the objects that are others than before."""
+        hashes, changed = {}, {}
+        for name, encoding in self._encodings.items():
+            data = encoding.join(self._chunks.pop(name))
+            hashes[name] = object_hash(data)
+            if data != self._objects.pop(name):
+                changed[name] = data
+        return hashes, changed
 
 
 def settle(root: Root, plan: Plan, shard: int) -> None:
@@ -151,13 +196,16 @@ def settle(root: Root, plan: Plan, shard: int) -> None:
         _finish(root, plan, old, new, asked)
         return
     logger.info("shard %d of %s: its repair was broken off and is begun anew", shard, plan.product)
-    restored = {name: data for name, data in objects.items() if came[name] != old.hashes[name]}
+    restored = {name: objects.pop(name) for name in old.hashes if came[name] != old.hashes[name]}
+    objects.clear()
     if restored:
         rows = _blank_rows(plan, old, new)
         encodings = _shard_encodings(root, plan)
         for name, data in restored.items():
             if came[name] == new.hashes[name]:
-                restored[name] = _with_rows(plan, shard, name, encodings[name], data, rows)
+                chunks = _chunks(encodings[name], data, len(plan.shard(shard)))
+                _replace_rows(encodings[name], chunks, {row: columns[name] for row, columns in rows.items()})
+                restored[name] = encodings[name].join(chunks)
         _require_written(root, plan, old, restored)
         _write_objects(root, plan, shard, restored)
     tidy_quarantine(root, plan, old, asked)
@@ -200,12 +248,13 @@ def _finish(root: Root, plan: Plan, old: ShardRecord, new: ShardRecord, asked: l
 def _blank_rows(plan: Plan, old: ShardRecord, new: ShardRecord) -> Rows:
     """Rows that a repair changes, as they were before it."""
     targets = plan.shard(old.shard)
+    nothing = {array.name: array.fill for array in FLUX_ARRAYS}
     rows: Rows = {}
     for row, (was, outcome) in enumerate(zip(old.outcomes, new.outcomes, strict=True)):
         if was != outcome:
             columns = blank_columns(plan, [targets[row]])
             columns["status"][0] = Status.CODES[was.status]
-            rows[row] = {name: values[0] for name, values in columns.items()}
+            rows[row] = {array.name: columns[array.name][0] for array in TARGET_ARRAYS} | nothing
     return rows
 
 
@@ -214,16 +263,19 @@ def _shard_encodings(root: Root, plan: Plan) -> dict[str, Encoding]:
     return {array.name: encodings[array.name] for array in SHARD_ARRAYS}
 
 
-def _with_rows(plan: Plan, shard: int, name: str, encoding: Encoding, data: bytes | None, rows: Rows) -> bytes | None:
-    """Object with some rows replaced; chunks without such rows stay byte for byte."""
-    n_targets, step = len(plan.shard(shard)), encoding.chunk_shape[0]
-    values = encoding.decode(data, n_targets)
-    for row, columns in rows.items():
-        values[row] = columns[name]
-    chunks = encoding.split(data)[: -(-n_targets // step)]
-    for number in {row // step for row in rows}:
-        chunks[number] = encoding.encode_chunk(values[number * step : (number + 1) * step])
-    return encoding.join(chunks)
+def _chunks(encoding: Encoding, data: bytes | None, n_targets: int) -> list[bytes | memoryview | None]:
+    """Encoded chunks of an object, those beyond the end of a short shard left out."""
+    return encoding.split(data)[: -(-n_targets // encoding.chunk_shape[0])]
+
+
+def _replace_rows(encoding: Encoding, chunks: list, rows: dict[int, Any]) -> None:
+    """Encode the chunks anew that have some rows replaced; others stay byte for byte."""
+    step = encoding.chunk_shape[0]
+    for number, those in groupby(sorted(rows), key=lambda row: row // step):
+        values = encoding.decode_chunk(chunks[number])
+        for row in those:
+            values[row - number * step] = rows[row]
+        chunks[number] = encoding.encode_chunk(values)
 
 
 def _read_objects(root: Root, plan: Plan, shard: int) -> dict[str, bytes | None]:
