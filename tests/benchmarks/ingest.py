@@ -33,6 +33,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from flows.cluster import WORKER_MALLOC
 from larun.archive.decode import star_of
 from larun.archive.families import SPOC
 from larun.archive.fits import split, verify_checksums
@@ -202,6 +203,13 @@ def _idle(requests: list[dict]) -> float:
     return statistics.median(gaps) if gaps else 0.0
 
 
+def _as_in_a_worker() -> None:
+    """Start again with the allocator's settings of a Dask worker, which a process reads when it starts; all get them."""
+    wanted = {name: str(value) for name, value in WORKER_MALLOC.items()}
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], os.environ | wanted)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -215,6 +223,7 @@ def main() -> None:
     parser.add_argument("--killed", type=int, default=6_000, help="targets of kills")
     parser.add_argument("--outage", type=float, default=60.0, help="seconds that the archive is away in kills")
     asked = parser.parse_args()
+    _as_in_a_worker()
     parts: dict[str, Callable[[], dict]] = {
         "throughput": lambda: throughput(asked.targets, asked.rounds),
         "scale": lambda: scale(asked.sizes),

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import multiprocessing
 import resource
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,13 +26,14 @@ from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 
 STAGES = {
     "fetch": "larun.archive.http.Client.get",
+    "hash of the product": "larun.survey.obtain.xxhash.xxh3_128_hexdigest",
     "decode, checksums": "larun.survey.obtain.decode",
     "verify": "larun.survey.obtain.verify",
     "align on the grid": "larun.survey.shard.align",
     "blank arrays": "larun.survey.ingest.blank_columns",
     "copy into the arrays": "larun.survey.ingest.fill_row",
     "encode": "larun.store.sector.ShardWriter.add",
-    "write, read back": "larun.store.sector.ShardWriter.finish",
+    "write, read back": "larun.store.sector.ShardWriter._write",
     "record": "larun.survey.ingest.write_record",
 }
 """Functions that make up the stages, by the names under which they are called."""
@@ -120,12 +122,16 @@ def watched(spent: dict[str, float]) -> Iterator[None]:
 
 
 def _stopwatch(spent: dict[str, float], stage: str, original):
+    lock = threading.Lock()
+
     def timed(*args, **kwargs):
         started = time.thread_time()
         try:
             return original(*args, **kwargs)
         finally:
-            spent[stage] += time.thread_time() - started
+            took = time.thread_time() - started
+            with lock:
+                spent[stage] += took
 
     return timed
 
