@@ -48,6 +48,8 @@ test: lint
 bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks.search --json
 	$(BIN)/python -m tests.benchmarks.stages --json
+	$(BIN)/python -m tests.benchmarks.storage --json
+	$(BIN)/python -m tests.benchmarks.ingest --json
 
 schema: install
 	$(BIN)/python -m larun.schema > docs/schema.md
