@@ -59,7 +59,12 @@ class IngestSettings(Section):
         lt=2**31,
         description="quality bits that make a cadence bad; by default the mission's, as in lightkurve",
     )
-    fetch_threads: int = Field(8, ge=1, le=64, description="products that one worker fetches at once")
+    fetch_threads: int = Field(
+        16,
+        ge=1,
+        le=64,
+        description="products that one worker fetches and decodes at once, within the connections allowed",
+    )
     shards_per_task: int = Field(4, ge=1, description="whole shards that one task run ingests, one after the other")
     quarantine: bool = Field(True, description="keep products that failed verification, for people to look at")
 

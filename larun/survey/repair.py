@@ -147,12 +147,12 @@ class _Rewriting:
 
     def __init__(self, root: Root, plan: Plan, record: ShardRecord):
         self._encodings = _shard_encodings(root, plan)
-        self._objects = _read_objects(root, plan, record.shard)
-        _require_written(root, plan, record, self._objects)
+        self._hashes = record.hashes
+        objects = _read_objects(root, plan, record.shard)
+        _require_written(root, plan, record, objects)
         n_targets = len(plan.shard(record.shard))
-        self._chunks = {
-            name: _chunks(encoding, self._objects[name], n_targets) for name, encoding in self._encodings.items()
-        }
+        # An object is let go of when none of its chunks is left.
+        self._chunks = {name: _chunks(encoding, objects[name], n_targets) for name, encoding in self._encodings.items()}
 
     def replace(self, rows: Rows) -> None:
         """Put rows in the place of those that are there."""
@@ -165,7 +165,7 @@ class _Rewriting:
         for name, encoding in self._encodings.items():
             data = encoding.join(self._chunks.pop(name))
             hashes[name] = object_hash(data)
-            if data != self._objects.pop(name):
+            if hashes[name] != self._hashes[name]:
                 changed[name] = data
         return hashes, changed
 
