@@ -60,7 +60,7 @@ class IngestSettings(Section):
         description="quality bits that make a cadence bad; by default the mission's, as in lightkurve",
     )
     fetch_threads: int = Field(
-        16,
+        8,
         ge=1,
         le=64,
         description="products that one worker fetches and decodes at once, within the connections allowed",
