@@ -1,8 +1,9 @@
 """The request budget of a whole run: a server in the run's process, with which every worker holds its permits.
 
-One socket is one permit. Lines of text: the worker says ``hello TOKEN SERVICE WORKER`` once, then ``ok`` or ``failed
-SECONDS REASON`` about its last request, ``ask`` for the next, ``bye`` at the end. The server answers with the verdicts
-of `larun.archive.allowance.Verdict`, and with ``wait`` every few seconds in between.
+One socket is one permit. Lines of text: the worker says ``hello TOKEN SERVICE WORKER`` once, then ``ok AGE`` or
+``failed SECONDS REASON`` about its last request, ``ask`` for the next or ``again SECONDS`` for one that was in vain so
+long, ``bye`` at the end. The server answers with the verdicts of `larun.archive.allowance.Verdict`, and with ``wait``
+every few seconds in between.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import threading
 import time
 
 from larun.archive.allowance import Decision, Verdict
-from larun.archive.desk import Desk
-from larun.archive.lines import HEARTBEAT_S, REST_S
+from larun.archive.desk import REST_S, Desk
+from larun.archive.lines import HEARTBEAT_S
 from larun.config import ArchiveSettings
 from larun.errors import ConfigurationError
 
@@ -85,7 +86,9 @@ class BudgetServer:
     def _run(self, host: str, ready: threading.Event, failed: list[OSError]) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            listener = socket.create_server((host, 0), backlog=1024)
+            listener = socket.create_server(
+                (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024
+            )
         except OSError as error:
             failed.append(error)
             self._loop.close()
@@ -130,12 +133,14 @@ class BudgetServer:
         with self._lock:
             allowance = self._desk.of(permit)
             if word == "ok":
-                allowance.succeeded(permit)
+                allowance.succeeded(permit, now - _seconds(rest))
             elif word == "ask":
                 allowance.ask(permit)
+            elif word == "again":
+                allowance.ask_again(permit, now, _seconds(rest))
             elif word == "failed":
                 seconds, _, reason = rest.partition(" ")
-                allowance.failed(permit, now, reason, None if seconds == "-" else float(seconds))
+                allowance.failed(permit, now, reason, None if seconds == "-" else _seconds(seconds))
 
     def farewell(self, permit: int, *, announced: bool) -> None:
         """Take a permit back."""
@@ -157,6 +162,14 @@ class BudgetServer:
             self._timer = None
         if wake is not None:
             self._timer = self._loop.call_later(max(0.0, wake - now), self.settle)
+
+
+def _seconds(text: str) -> float:
+    """Duration as a guest says it; a ValueError where it says none."""
+    seconds = float(text)
+    if not 0.0 <= seconds < float("inf"):
+        raise ValueError(f"no duration: {text}")
+    return seconds
 
 
 class _Guest(asyncio.Protocol):
@@ -219,7 +232,7 @@ class _Guest(asyncio.Protocol):
             self._announced = True
             self.transport.close()
         else:
-            self.waits = self.waits or word == "ask"
+            self.waits = self.waits or word in ("ask", "again")
             self._server.take(self._permit, word, rest)
 
     def _send_away(self) -> None:

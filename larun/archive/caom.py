@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 PAGE_ROWS = 50_000
 
+_MOST_PAGES = 100
+
 POLL_S = 1.0
 _COLUMNS = "obs_id,target_name,s_ra,s_dec,t_exptime,dataURL"
 _COLLECTIONS = {"spoc": ("TESS", "SPOC"), "tess-spoc": ("HLSP", "TESS-SPOC"), "qlp": ("HLSP", "QLP")}
@@ -85,10 +87,11 @@ def invoke(client: Client, settings: ArchiveSettings, service: str, params: dict
     while True:
         reply = _page(client, settings, service, params, page)
         came = reply["data"]
-        rows += came
-        total = (reply.get("paging") or {}).get("rowsFiltered")
+        rows += [row for row in came if isinstance(row, dict)]
+        paging = reply.get("paging")
+        total = paging.get("rowsFiltered") if isinstance(paging, dict) else None
         complete = len(rows) >= total if isinstance(total, int) else len(came) < PAGE_ROWS
-        if complete or not came:
+        if complete or not came or page == _MOST_PAGES:
             return rows
         page += 1
 
@@ -104,14 +107,15 @@ def _page(client: Client, settings: ArchiveSettings, service: str, params: dict,
         answer = client.post(url, body, {"Accept": "application/json"})
         try:
             reply = json.loads(answer.data)
-            status = reply.get("status")
-        except (ValueError, AttributeError) as error:
-            raise ProductUnreachable(f"{answer.url} should answer in JSON, not {answer.data[:60]!r}") from error
-        if status == "COMPLETE" and isinstance(reply.get("data"), list):
-            return reply
+            status = reply["status"]
+            if status == "COMPLETE" and isinstance(reply["data"], list):
+                return reply
+            came = f"ends as {status}: {str(reply.get('msg', ''))[:200]}"
+        except (ValueError, TypeError, KeyError, AttributeError):
+            status, came = "", f"should answer in JSON, not {answer.data[:60]!r}"
         errors += status != "EXECUTING"
         if errors >= settings.attempts or time.monotonic() > give_up:
-            raise ProductUnreachable(f"{answer.url}: {service} ends as {status}: {str(reply.get('msg', ''))[:200]}")
+            raise ProductUnreachable(f"{answer.url}: {service} {came}")
         time.sleep(POLL_S)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,15 +12,18 @@ from urllib.parse import quote, urlencode
 from xml.etree import ElementTree as ET
 
 from larun.archive import listing
+from larun.archive.failures import redact
 from larun.archive.http import Client
-from larun.archive.mast import in_words
+from larun.archive.mast import in_words, mast_client
 from larun.archive.names import bucket_folder, bucket_key, ffi_cadence_s, parse
 from larun.archive.protocol import Fetched
-from larun.archive.wire import Answer, redact
+from larun.archive.wire import Answer
 from larun.config import ArchiveSettings
-from larun.errors import ArchiveOutage, ArchiveRefused, InputError, ProductAbsent, ProductUnreachable
+from larun.errors import ArchiveError, ArchiveOutage, ArchiveRefused, InputError, ProductAbsent, ProductUnreachable
 from larun.paths import Product
 from larun.plan import PlannedTarget, TargetList
+
+log = logging.getLogger(__name__)
 
 PAGE_KEYS = 1000
 """Keys of one page of a listing, as many as S3 gives."""
@@ -58,13 +62,16 @@ class CloudArchive:
             The archive does not serve now, or refuses us.
         """
         listing.require_known(product)
-        lists = Client("mast", self.settings, self.budget)
+        lists = listing.lists_client(self.settings, self.budget, patient=False)
+        mast = mast_client(self.settings, self.budget, patient=False)
         try:
-            found = listing.targets(lists, self.settings, product)
-        except (ProductUnreachable, ArchiveOutage):
+            found = listing.targets(lists, mast, self.settings, product)
+        except (ProductUnreachable, ArchiveError) as error:
+            log.warning("the bulk list of %s is not to be had, the bucket is listed instead: %s", product, error)
             found = None
         finally:
             lists.close()
+            mast.close()
         try:
             found = found or self._listed(product)
             if found is None:
@@ -126,7 +133,7 @@ class CloudArchive:
 
     @cached_property
     def _client(self) -> Client:
-        return Client(self.name, self.settings, self.budget)
+        return Client(self.name, self.settings, self.budget, f"{self._url}/tess/public/tid/none.fits")
 
     def _lists(self, key: str) -> bool:
         """Whether the bucket holds a key.

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from larun.archive.allowance import Verdict
+from larun.archive.failures import Failure
 from larun.archive.lines import Line, open_line
-from larun.archive.wire import Failure, Wire
+from larun.archive.wire import Wire
 from larun.config import ArchiveSettings
 from larun.errors import ArchiveOutage
 
@@ -68,18 +69,26 @@ class Lent:
         self._connections = connections
         self.connection = connections.take()
 
-    def permission(self) -> Verdict:
-        """Wait for leave to make one request: `Verdict.GO` or `Verdict.PROBE`.
+    def permission(self, in_vain_since: float | None = None) -> Verdict:
+        """Wait for leave to make one request: `Verdict.GO` or `PROBE`; or not to make it again: `ENOUGH`.
+
+        Parameters
+        ----------
+        in_vain_since : float, optional
+            The request was made as often as it may, all in vain, since then, by `time.monotonic`.
 
         Raises
         ------
         ArchiveOutage
             The service is given up, or the budget is gone.
         """
-        while (verdict := self.connection.line.ask()) is Verdict.YIELD:
+        while True:
+            fruitless_s = None if in_vain_since is None else time.monotonic() - in_vain_since
+            verdict = self.connection.line.ask(fruitless_s)
+            if verdict is not Verdict.YIELD:
+                return verdict
             self._connections.drop(self.connection)
             self.connection = self._connections.take()
-        return verdict
 
 
 class Connections:

@@ -170,7 +170,7 @@ def _columns(family: Family, table: Table) -> dict[str, np.ndarray]:
         if candidates is None:
             return np.full(len(table), np.nan, dtype)
         present = next((candidate for candidate in candidates if candidate in table.names), candidates[0])
-        return np.asarray(table.column(present)).astype(dtype)
+        return _cast(np.asarray(table.column(present)), dtype, present)
 
     time = column("time", np.float64)
     correction = column("time_correction")
@@ -198,7 +198,20 @@ def _flux(family: Family, column) -> tuple[np.ndarray, np.ndarray]:
     if family.flux_scale == 1.0:
         return column("flux"), column("flux_err")
     flux, error = column("flux", np.float64), column("flux_err", np.float64)
-    return (
-        (family.flux_zero + family.flux_scale * flux).astype(np.float32),
-        (family.flux_scale * error).astype(np.float32),
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        flux, error = family.flux_zero + family.flux_scale * flux, family.flux_scale * error
+    return _cast(flux, np.float32, "flux"), _cast(error, np.float32, "error of flux")
+
+
+def _cast(values: np.ndarray, dtype, name: str) -> np.ndarray:
+    """Values of a column in the type that they are kept in; none becomes another."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = values.astype(dtype)
+    if cast.dtype.kind == "f":
+        wrong = np.isinf(cast) & np.isfinite(values) if cast.itemsize < values.itemsize else np.False_
+    else:
+        wrong = cast != values if cast.dtype != values.dtype.newbyteorder("=") else np.False_
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ProductCorrupt(f"row {row} of column {name} holds {values[row]}, which {cast.dtype} cannot hold")
+    return cast

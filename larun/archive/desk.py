@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from itertools import count
 
-from larun.archive.allowance import Allowance, Decision, Limits
+from larun.archive.allowance import Allowance, Decision, Limits, Verdict
 from larun.config import ArchiveSettings
+
+REST_S = 0.05
+"""A permit that was given back rests so long: its connection is closed here, but the service may not know yet."""
 
 
 class Desk:
@@ -29,8 +34,8 @@ class Desk:
     def forgive(self, service: str) -> None:
         """Ask a service anew that was given up, if nobody is left who gave it up."""
         allowance = self.allowances.get(service)
-        if allowance is not None and allowance.deserted and allowance.state == "given up":
-            allowance.forget()
+        if allowance is not None and allowance.deserted and allowance.breaker.is_given_up:
+            allowance.breaker.forget()
 
     def of(self, permit: int) -> Allowance:
         """Allowance that a permit belongs to."""
@@ -64,8 +69,87 @@ class Desk:
                 "waits": allowance.totals.waits,
                 "outages": allowance.totals.outages,
                 "connections": allowance.open_permits,
-                "state": allowance.state,
-                "reason": allowance.reason,
+                "state": allowance.breaker.state,
+                "reason": allowance.breaker.reason,
             }
             for service, allowance in self.allowances.items()
         }
+
+
+class LocalDesk:
+    """Desk of the threads of one process."""
+
+    def __init__(self, settings: ArchiveSettings, clock=time.monotonic):
+        self._clock = clock
+        self._desk = Desk(settings)
+        self._changed = threading.Condition()
+        self._decided: dict[int, tuple[Decision, str]] = {}
+
+    def enter(self, service: str) -> int:
+        """Queue for a permit; returns its number. Who comes first after all had left begins a run of its own."""
+        with self._changed:
+            self._desk.forgive(service)
+            return self._desk.enter(service, "", self._clock())
+
+    def ask(self, permit: int, fruitless_s: float | None) -> None:
+        """Queue for leave to make a request, once more after as many as it may where it was in vain so long."""
+        with self._changed:
+            allowance = self._desk.of(permit)
+            if fruitless_s is None:
+                allowance.ask(permit)
+            else:
+                allowance.ask_again(permit, self._clock(), fruitless_s)
+
+    def decision(self, permit: int) -> tuple[Decision, str]:
+        """Wait for the decision about a permit that is queued."""
+        with self._changed:
+            while permit not in self._decided:
+                now = self._clock()
+                self._publish(now)
+                if permit in self._decided:
+                    break
+                wake = self._desk.wake(now)
+                self._changed.wait(None if wake is None else max(0.0, wake - now))
+            return self._decided.pop(permit)
+
+    def succeeded(self, permit: int) -> None:
+        """Take note of a success."""
+        with self._changed:
+            self._desk.of(permit).succeeded(permit, self._clock())
+            self._publish(self._clock())
+
+    def failed(self, permit: int, reason: str, retry_after_s: float | None) -> None:
+        """Take note of a failure."""
+        with self._changed:
+            self._desk.of(permit).failed(permit, self._clock(), reason, retry_after_s)
+            self._publish(self._clock())
+
+    def leave(self, permit: int) -> None:
+        """Take a permit back; a thread that waits for it is told."""
+        with self._changed:
+            self._decided.pop(permit, None)
+            if self._desk.leave(permit, self._clock(), REST_S):
+                self._decided[permit] = (Decision(permit, Verdict.OUTAGE, "this process closed it"), "the archive")
+            self._publish(self._clock())
+            self._changed.notify_all()
+
+    def report(self) -> dict[str, dict]:
+        """As in `Desk.report`."""
+        with self._changed:
+            return self._desk.report()
+
+    def _publish(self, now: float) -> None:
+        made = self._desk.decide(now)
+        self._decided |= {decision.permit: (decision, service) for decision, service in made}
+        if made:
+            self._changed.notify_all()
+
+
+_local_desks: dict[ArchiveSettings, LocalDesk] = {}
+_local_desks_lock = threading.Lock()
+
+
+def local_desk(settings: ArchiveSettings) -> LocalDesk:
+    """Desk of this process for archives with these settings."""
+    with _local_desks_lock:
+        return _local_desks.setdefault(settings, LocalDesk(settings))

@@ -1,8 +1,8 @@
 """Permits to ask a service, from the one request budget of all threads and workers that ask it.
 
 A `Line` is one permit: it covers one open connection, and each request on that connection passes through it. Lines of
-one process meet at a desk of its own; those of many workers at the `larun.archive.budget.BudgetServer` of their run,
-where a line is an open socket, so that a worker gives its permits back by dying.
+one process meet at a desk of its own; those of many workers at the `larun.archive.budget_server.BudgetServer` of
+their run, where a line is an open socket, so that a worker gives its permits back by dying.
 """
 
 from __future__ import annotations
@@ -10,19 +10,15 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
 import time
 from typing import Protocol
 
-from larun.archive.allowance import Decision, Verdict
-from larun.archive.desk import Desk
+from larun.archive.allowance import Verdict
+from larun.archive.desk import LocalDesk, local_desk
 from larun.config import ArchiveSettings
 from larun.errors import ArchiveOutage
 
 log = logging.getLogger(__name__)
-
-REST_S = 0.05
-"""A permit that was given back rests so long: its connection is closed here, but the service may not know yet."""
 
 HEARTBEAT_S = 5.0
 """A server says so often that a line still waits."""
@@ -44,8 +40,13 @@ class Line(Protocol):
         """
         ...
 
-    def ask(self) -> Verdict:
-        """Wait for leave to make one request: `Verdict.GO`, `PROBE` or `YIELD`.
+    def ask(self, fruitless_s: float | None = None) -> Verdict:
+        """Wait for leave to make one request: `Verdict.GO`, `PROBE`, `YIELD` or `ENOUGH`.
+
+        Parameters
+        ----------
+        fruitless_s : float, optional
+            The request was made as often as it may, all in vain, since so many seconds.
 
         Raises
         ------
@@ -55,7 +56,7 @@ class Line(Protocol):
         ...
 
     def succeeded(self) -> None:
-        """Say that the service answered; told with the next `ask`."""
+        """Say that the service answered just now; told with the next `ask`."""
         ...
 
     def failed(self, reason: str, retry_after_s: float | None) -> None:
@@ -77,101 +78,25 @@ def outage(service: str, reason: str) -> ArchiveOutage:
     return ArchiveOutage(f"{service} does not serve: {reason}. What is stored stays; run this again later")
 
 
-class LocalDesk:
-    """Desk of the threads of one process."""
-
-    def __init__(self, settings: ArchiveSettings, clock=time.monotonic):
-        self._clock = clock
-        self._desk = Desk(settings)
-        self._changed = threading.Condition()
-        self._decided: dict[int, tuple[Decision, str]] = {}
-
-    def enter(self, service: str) -> int:
-        """Queue for a permit; returns its number. Who comes first after all had left begins a run of its own."""
-        with self._changed:
-            self._desk.forgive(service)
-            return self._desk.enter(service, "", self._clock())
-
-    def ask(self, permit: int, succeeded: bool) -> None:
-        """Queue for leave to make a request."""
-        with self._changed:
-            allowance = self._desk.of(permit)
-            if succeeded:
-                allowance.succeeded(permit)
-            allowance.ask(permit)
-
-    def decision(self, permit: int) -> tuple[Decision, str]:
-        """Wait for the decision about a permit that is queued."""
-        with self._changed:
-            while permit not in self._decided:
-                now = self._clock()
-                self._publish(now)
-                if permit in self._decided:
-                    break
-                wake = self._desk.wake(now)
-                self._changed.wait(None if wake is None else max(0.0, wake - now))
-            return self._decided.pop(permit)
-
-    def failed(self, permit: int, reason: str, retry_after_s: float | None) -> None:
-        """Take note of a failure."""
-        with self._changed:
-            self._desk.of(permit).failed(permit, self._clock(), reason, retry_after_s)
-            self._publish(self._clock())
-
-    def leave(self, permit: int, succeeded: bool) -> None:
-        """Take a permit back; a thread that waits for it is told."""
-        with self._changed:
-            if succeeded and permit in self._desk:
-                self._desk.of(permit).succeeded(permit)
-            self._decided.pop(permit, None)
-            if self._desk.leave(permit, self._clock(), REST_S):
-                self._decided[permit] = (Decision(permit, Verdict.OUTAGE, "this process closed it"), "the archive")
-            self._publish(self._clock())
-            self._changed.notify_all()
-
-    def report(self) -> dict[str, dict]:
-        """As in `Desk.report`."""
-        with self._changed:
-            return self._desk.report()
-
-    def _publish(self, now: float) -> None:
-        made = self._desk.decide(now)
-        self._decided |= {decision.permit: (decision, service) for decision, service in made}
-        if made:
-            self._changed.notify_all()
-
-
-_local_desks: dict[ArchiveSettings, LocalDesk] = {}
-_local_desks_lock = threading.Lock()
-
-
-def local_desk(settings: ArchiveSettings) -> LocalDesk:
-    """Desk of this process for archives with these settings."""
-    with _local_desks_lock:
-        return _local_desks.setdefault(settings, LocalDesk(settings))
-
-
 class LocalLine:
     """Permit of a desk in this process."""
 
     def __init__(self, service: str, desk: LocalDesk):
         self._desk = desk
-        self._succeeded = False
         self._permit = desk.enter(service)
 
     def wait(self) -> None:
         """As in `Line`."""
         self._verdict()
 
-    def ask(self) -> Verdict:
+    def ask(self, fruitless_s: float | None = None) -> Verdict:
         """As in `Line`."""
-        self._desk.ask(self._permit, self._succeeded)
-        self._succeeded = False
+        self._desk.ask(self._permit, fruitless_s)
         return self._verdict()
 
     def succeeded(self) -> None:
-        """As in `Line`."""
-        self._succeeded = True
+        """As in `Line`, told at once."""
+        self._desk.succeeded(self._permit)
 
     def failed(self, reason: str, retry_after_s: float | None) -> None:
         """As in `Line`."""
@@ -179,7 +104,7 @@ class LocalLine:
 
     def close(self) -> None:
         """As in `Line`."""
-        self._desk.leave(self._permit, self._succeeded)
+        self._desk.leave(self._permit)
 
     def _verdict(self) -> Verdict:
         decision, service = self._desk.decision(self._permit)
@@ -195,30 +120,30 @@ class SharedLine:
         self._place, _, token = address.rpartition("/")
         host, _, port = self._place.rpartition(":")
         self._service = service
-        self._pending = b""
+        self._hello = b""
+        self._succeeded: float | None = None
         self._buffer = b""
         try:
             self._socket = socket.create_connection((host, int(port)), timeout=SILENCE_S)
         except (OSError, ValueError) as error:
             raise self._gone(error) from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._pending = f"hello {token} {service} {socket.gethostname()}:{os.getpid()}\n".encode()
+        self._hello = f"hello {token} {service} {socket.gethostname()}:{os.getpid()}\n".encode()
 
     def wait(self) -> None:
         """As in `Line`."""
-        self._send(self._pending)
-        self._pending = b""
+        hello, self._hello = self._hello, b""
+        self._send(hello)
         self._verdict()
 
-    def ask(self) -> Verdict:
+    def ask(self, fruitless_s: float | None = None) -> Verdict:
         """As in `Line`."""
-        self._send(self._pending + b"ask\n")
-        self._pending = b""
+        self._send(self._outcome() + (b"ask\n" if fruitless_s is None else f"again {fruitless_s:.3f}\n".encode()))
         return self._verdict()
 
     def succeeded(self) -> None:
         """As in `Line`."""
-        self._pending = b"ok\n"
+        self._succeeded = time.monotonic()
 
     def failed(self, reason: str, retry_after_s: float | None) -> None:
         """As in `Line`."""
@@ -228,11 +153,17 @@ class SharedLine:
     def close(self) -> None:
         """As in `Line`."""
         try:
-            self._socket.sendall(self._pending + b"bye\n")
+            if not self._hello:
+                self._socket.sendall(self._outcome() + b"bye\n")
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             log.debug("the budget at %s was gone before its permit", self._place)
         self._socket.close()
+
+    def _outcome(self) -> bytes:
+        """The last success and how long ago that was; nothing where it is told already."""
+        when, self._succeeded = self._succeeded, None
+        return b"" if when is None else f"ok {time.monotonic() - when:.3f}\n".encode()
 
     def _send(self, line: bytes) -> None:
         try:

@@ -7,12 +7,13 @@ import io
 import logging
 import re
 from collections.abc import Iterable
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from larun.archive.caom import caom_rows
+from larun.archive.failures import redact
 from larun.archive.http import PROXY_HINT, Client
 from larun.archive.names import ffi_cadence_s, name_of, parse
-from larun.archive.wire import Answer, redact
+from larun.archive.wire import Answer
 from larun.config import ArchiveSettings
 from larun.errors import ArchiveError, ArchiveRefused, InputError, ProductError
 from larun.lightcurve import Star
@@ -37,6 +38,8 @@ _LISTS = {
 }
 _GAP = 3
 """Sectors without a list after which no more are looked for."""
+
+_MOST_SECTORS = 999
 
 _URI = re.compile(r"""[?&]uri=([^'"\s&]+)""")
 _SHELL = ("#", "mkdir ", "cd ", "echo ", "set ", "export ", "exit")
@@ -82,8 +85,14 @@ def require_known(product: Product) -> None:
         )
 
 
-def targets(client: Client, settings: ArchiveSettings, product: Product) -> TargetList | None:
-    """Targets of a product by its bulk list; None where there is no such list.
+def lists_client(settings: ArchiveSettings, budget: str, *, patient: bool = True) -> Client:
+    """Client of the host of the lists: a service of its own in the budget, unless MAST itself has them."""
+    hosts = (urlsplit(settings.lists_url).netloc, urlsplit(settings.mast_url).netloc)
+    return Client("mast" if hosts[0] == hosts[1] else "lists", settings, budget, settings.lists_url, patient=patient)
+
+
+def targets(lists: Client, mast: Client, settings: ArchiveSettings, product: Product) -> TargetList | None:
+    """Targets of a product by its bulk list, with positions from MAST; None where there is no such list.
 
     Raises
     ------
@@ -94,14 +103,15 @@ def targets(client: Client, settings: ArchiveSettings, product: Product) -> Targ
     ProductUnreachable, ArchiveError
         As `Client.get`.
     """
-    answer = client.get(settings.lists_url.rstrip("/") + list_path(product.author, product.cadence_s, product.sector))
+    answer = lists.get(settings.lists_url.rstrip("/") + list_path(product.author, product.cadence_s, product.sector))
     if answer.status != 200:
         return None
     refuse_html(answer, "a list of downloads")
     names = read_names(answer.data, product, answer.url)
-    return TargetList(
-        place(names, positions(client, settings, product)), answer.url, hashlib.sha256(answer.data).hexdigest()
-    )
+    known = positions(mast, settings, product)
+    if unlisted := len(known.keys() - names.keys()):
+        log.warning("MAST knows %d stars with light curves of %s that %s does not name", unlisted, product, answer.url)
+    return TargetList(place(names, known), answer.url, hashlib.sha256(answer.data).hexdigest())
 
 
 def refuse_html(answer: Answer, expected: str) -> None:
@@ -204,6 +214,8 @@ def sectors(client: Client, settings: ArchiveSettings, author: str, cadence_s: i
     ------
     InputError
         There are no lists of such products.
+    ArchiveRefused
+        Something answers for every sector that there could be: a proxy.
     ProductUnreachable, ArchiveError
         As `Client.get`.
     """
@@ -220,6 +232,8 @@ def _probed(client: Client, settings: ArchiveSettings, author: str, cadence_s: i
     sector = FAST_FIRST_SECTOR if (author, cadence_s) == ("spoc", 20) else 1
     missing = 0
     while missing < _GAP:
+        if sector > _MOST_SECTORS:
+            raise ArchiveRefused(f"{settings.lists_url} answers for every sector up to {_MOST_SECTORS}: {PROXY_HINT}")
         url = settings.lists_url.rstrip("/") + list_path(author, cadence_s, sector)
         answer = client.get(url, method="HEAD")
         if answer.status == 200 and not answer.is_html:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import quote
 
 from larun.archive import listing
+from larun.archive.failures import redact
 from larun.archive.http import Client
 from larun.archive.names import mast_uri, name_of
 from larun.archive.protocol import Fetched
-from larun.archive.wire import redact
 from larun.config import ArchiveSettings
-from larun.errors import ArchiveOutage, InputError, ProductAbsent, ProductUnreachable
+from larun.errors import (
+    ArchiveError,
+    ArchiveOutage,
+    ArchiveRefused,
+    InputError,
+    ProductAbsent,
+    ProductUnreachable,
+)
 from larun.paths import Product
 from larun.plan import PlannedTarget, TargetList
+
+log = logging.getLogger(__name__)
 
 _PRODUCT_STATUSES = frozenset({404, 410})
 
@@ -40,7 +50,7 @@ class MastArchive:
         return type(self), (self.settings, self.budget)
 
     def targets(self, product: Product) -> TargetList:
-        """Targets by the bulk list of the sector, or by one query where there is no list.
+        """Targets by the bulk list of the sector, or by one query where that is not to be had.
 
         Raises
         ------
@@ -50,17 +60,26 @@ class MastArchive:
             The archive does not serve now, or refuses us.
         """
         listing.require_known(product)
+        lists = listing.lists_client(self.settings, self.budget, patient=False)
+        no_list: ProductUnreachable | ArchiveError | None = None
         try:
-            found = listing.targets(self._client, self.settings, product)
-            if found is None:
-                found = listing.targets_by_query(self._client, self.settings, product)
-            if found is None:
-                raise InputError(
-                    f"MAST holds no {product}; "
-                    + in_words(self.sectors(product.mission, product.author, product.cadence_s))
-                )
-        except ProductUnreachable as error:
+            found = listing.targets(lists, self._client, self.settings, product)
+        except (ProductUnreachable, ArchiveError) as error:
+            log.warning("the bulk list of %s is not to be had, MAST is asked instead: %s", product, error)
+            found, no_list = None, error
+        finally:
+            lists.close()
+        try:
+            found = found or listing.targets_by_query(self._client, self.settings, product)
+        except (ProductUnreachable, ArchiveError) as error:
+            if isinstance(no_list, ArchiveRefused):
+                raise no_list from error
+            if isinstance(error, ArchiveError):
+                raise
             raise ArchiveOutage(f"the target list of {product} is not to be had: {error}") from error
+        if found is None:
+            there = self.sectors(product.mission, product.author, product.cadence_s)
+            raise InputError(f"MAST holds no {product}; {in_words(there)}")
         return found
 
     def sectors(self, mission: str, author: str, cadence_s: int) -> list[int]:
@@ -75,10 +94,13 @@ class MastArchive:
         """
         if mission != "tess":
             return []
+        lists = listing.lists_client(self.settings, self.budget)
         try:
-            return listing.sectors(self._client, self.settings, author, cadence_s)
+            return listing.sectors(lists, self.settings, author, cadence_s)
         except ProductUnreachable as error:
             raise ArchiveOutage(f"the list of sectors is not to be had: {error}") from error
+        finally:
+            lists.close()
 
     def fetch(self, product: Product, target: PlannedTarget) -> Fetched:
         """Bytes of one target's product.
@@ -93,7 +115,7 @@ class MastArchive:
             The archive does not serve at all, or refuses us.
         """
         name = target.product.rpartition("/")[2] or self._name(product, target.star.target_id)
-        url = f"{self.settings.mast_url.rstrip('/')}/api/v0.1/Download/file?uri={quote(mast_uri(name), safe=':/')}"
+        url = download_url(self.settings, mast_uri(name))
         answer = self._client.download(url)
         if answer.status in _PRODUCT_STATUSES:
             raise ProductAbsent(f"MAST has no {name} (status {answer.status})")
@@ -105,7 +127,7 @@ class MastArchive:
 
     @cached_property
     def _client(self) -> Client:
-        return Client(self.name, self.settings, self.budget)
+        return mast_client(self.settings, self.budget)
 
     @cached_property
     def _examples(self) -> dict[Product, str]:
@@ -116,6 +138,16 @@ class MastArchive:
         if product.author == "spoc" and product not in self._examples:
             self._examples[product] = self.targets(product).targets[0].product
         return name_of(product, number, self._examples.get(product, ""))
+
+
+def download_url(settings: ArchiveSettings, uri: str) -> str:
+    """Where MAST gives out a file."""
+    return f"{settings.mast_url.rstrip('/')}/api/v0.1/Download/file?uri={quote(uri, safe=':/')}"
+
+
+def mast_client(settings: ArchiveSettings, budget: str, *, patient: bool = True) -> Client:
+    """Client of MAST, which says at once that it has no file of a name that no file has."""
+    return Client("mast", settings, budget, download_url(settings, "mast:TESS/product/none.fits"), patient=patient)
 
 
 def in_words(sectors: list[int]) -> str:

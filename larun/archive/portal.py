@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from larun.archive.http import Client
+from larun.archive.mast import download_url, mast_client
 from larun.archive.wire import Answer
 from larun.config import ArchiveSettings
 from larun.errors import ProductAbsent, ProductUnreachable
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from astroquery.mast import ObservationsClass
 
 log = logging.getLogger(__name__)
-
-SERVICE = "mast"
-"""Whose budget the requests come from: the same servers as those of the archive `mast`."""
 
 BATCH = 500
 """Names or observations of one query."""
@@ -76,7 +74,7 @@ class Portal:
 
     def url_of(self, uri: str) -> str:
         """Where a file comes from."""
-        return f"{self._settings.mast_url.rstrip('/')}/api/v0.1/Download/file?uri={uri}"
+        return download_url(self._settings, uri)
 
     def observations(self, **criteria: Any) -> list[dict[str, Any]]:
         """Observations that fulfil all criteria of `Observations.query_criteria`; missing values are None.
@@ -156,7 +154,7 @@ class Portal:
         if self._observations is None:
             from astroquery.mast import ObservationsClass
 
-            self._client = Client(SERVICE, self._settings, self._budget)
+            self._client = mast_client(self._settings, self._budget)
             self._observations = mast = ObservationsClass()
             adapter = _adapter(self._client, self._settings)
             # Proxies are the business of `Client`, and MAST is asked without anybody's credentials.

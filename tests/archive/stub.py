@@ -19,10 +19,18 @@ class Stub:
         After the pieces the connection stays open, unless the last is None.
     tls : ssl.SSLContext, optional
         Speak TLS.
+    host : str
+        Address of this machine to listen at.
     """
 
-    def __init__(self, answer: Callable[[str], Iterable[bytes | float | None]], tls: ssl.SSLContext | None = None):
+    def __init__(
+        self,
+        answer: Callable[[str], Iterable[bytes | float | None]],
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+    ):
         self._answer = answer
+        self._host = host
         self._tls = tls
         self.heads: list[str] = []
         self.open_now = 0
@@ -31,10 +39,12 @@ class Stub:
         self._connections: list[socket.socket] = []
 
     def __enter__(self) -> Stub:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(
+            (self._host, 0), family=socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        )
         self.port = self._listener.getsockname()[1]
         scheme = "https" if self._tls else "http"
-        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self.url = f"{scheme}://{f'[{self._host}]' if ':' in self._host else self._host}:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 

@@ -129,10 +129,10 @@ def test_one_success_ends_it():
     allowance.ask(1)
     allowance.ask(2)
     assert verdicts(allowance, 1.0) == {1: PROBE}
-    assert allowance.state == "out"
-    allowance.succeeded(1)
+    assert allowance.breaker.state == "out"
+    allowance.succeeded(1, 1.0)
     assert verdicts(allowance, 1.0) == {2: GO}
-    assert allowance.state == "serving"
+    assert allowance.breaker.state == "serving"
     fail(allowance, 1, 2.0, times=2)
     assert ask(allowance, 1, 2.0) is GO, "failures are counted anew"
 
@@ -142,7 +142,7 @@ def test_a_success_between_failures_keeps_it_going():
     opened(allowance, 1)
     for _ in range(20):
         fail(allowance, 1, 0.0, times=2)
-        allowance.succeeded(1)
+        allowance.succeeded(1, 0.0)
     assert ask(allowance, 1, 0.0) is GO
 
 
@@ -165,7 +165,7 @@ def test_patience_ends_with_a_last_probe():
     allowance.ask(2)
     allowance.enter(3, "w")
     now = 0.0
-    while allowance.state == "out":
+    while allowance.breaker.state == "out":
         now = allowance.wake(now)
         decided = verdicts(allowance, now)
         assert set(decided.values()) == {PROBE}
@@ -191,7 +191,7 @@ def test_a_given_up_service_is_probed_again_and_may_come_back():
     allowance.enter(3, "w")
     assert verdicts(allowance, 1.0) == {3: GRANTED}
     assert ask(allowance, 3, 1.0) is PROBE
-    allowance.succeeded(3)
+    allowance.succeeded(3, 1.0)
     assert ask(allowance, 3, 1.0) is GO
 
 
@@ -202,8 +202,8 @@ def test_a_given_up_service_is_asked_anew_by_a_run_of_its_own():
     assert not allowance.deserted
     allowance.leave(1, 0.0)
     assert allowance.deserted
-    assert allowance.state == "given up"
-    allowance.forget()
+    assert allowance.breaker.state == "given up"
+    allowance.breaker.forget()
     opened(allowance, 2, now=1.0)
     assert ask(allowance, 2, 1.0) is GO
 
@@ -226,7 +226,7 @@ def test_retry_after_beyond_patience_is_an_outage():
     assert verdicts(allowance, 90.0) == {1: GO}
     fail(allowance, 1, 90.0, retry_after_s=20.0)
     assert ask(allowance, 1, 90.0) is OUTAGE
-    assert "left alone for 20 s" in allowance.reason
+    assert "left alone for 20 s" in allowance.breaker.reason
 
 
 def test_what_happened_is_counted():
@@ -238,6 +238,161 @@ def test_what_happened_is_counted():
     fail(allowance, 1, 1.0)
     totals = allowance.totals
     assert (totals.requests, totals.failures, totals.waits) == (2, 1, 1)
+
+
+def again(allowance: Allowance, permit: int, now: float, fruitless_s: float) -> Verdict | None:
+    allowance.ask_again(permit, now, fruitless_s)
+    return verdicts(allowance, now).get(permit)
+
+
+def test_a_request_in_vain_is_to_blame_where_others_were_served_meanwhile():
+    allowance = Allowance(LIMITS)
+    opened(allowance, 1, 2)
+    fail(allowance, 1, 10.0, times=2)
+    allowance.succeeded(2, 12.0)
+    assert again(allowance, 1, 20.0, fruitless_s=10.0) is Verdict.ENOUGH
+    assert allowance.breaker.state == "serving"
+
+
+def test_where_nobody_was_served_meanwhile_the_service_is_in_doubt_until_a_probe_tells():
+    allowance = Allowance(LIMITS)
+    opened(allowance, 1, 2)
+    allowance.succeeded(2, 9.0)
+    fail(allowance, 1, 10.0)
+    assert again(allowance, 1, 20.0, fruitless_s=10.0) is PROBE
+    assert ask(allowance, 2, 20.0) is None
+    allowance.succeeded(1, 20.5)
+    assert verdicts(allowance, 20.5) == {2: GO}
+    assert again(allowance, 1, 20.5, fruitless_s=10.5) is Verdict.ENOUGH
+
+
+def test_a_service_in_doubt_that_stays_away_is_given_up_when_patience_ends():
+    allowance = Allowance(limits(patience_s=10.0))
+    opened(allowance, 1)
+    fail(allowance, 1, 0.0)
+    allowance.ask_again(1, 5.0, 5.0)
+    now, probes = 5.0, []
+    while allowance.breaker.state == "out":
+        now = allowance.wake(now)
+        assert verdicts(allowance, now) == {1: PROBE}
+        probes.append(now)
+        allowance.failed(1, now, "it broke")
+        allowance.ask(1)
+    assert probes == [5.0, 6.0, 8.0, 12.0, 15.0]
+    assert verdicts(allowance, now) == {1: OUTAGE}
+
+
+def test_success_that_is_told_late_ends_no_outage_and_clears_no_service():
+    allowance = Allowance(LIMITS)
+    opened(allowance, 1, 2)
+    fail(allowance, 1, 10.0, times=3)
+    allowance.succeeded(2, 9.9)
+    assert allowance.breaker.state == "out"
+    allowance = Allowance(LIMITS)
+    opened(allowance, 1, 2)
+    fail(allowance, 1, 10.0)
+    allowance.succeeded(2, 9.9)
+    assert again(allowance, 1, 11.0, fruitless_s=1.0) is PROBE
+
+
+def test_the_rule_for_requests_in_vain_dies_with_its_permit():
+    allowance = Allowance(LIMITS)
+    opened(allowance, 1)
+    allowance.succeeded(1, 5.0)
+    allowance.ask_again(1, 6.0, 2.0)
+    assert allowance.leave(1, 6.0)
+    assert allowance.decide(6.0) == []
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_target_is_blamed_for_an_outage_however_few_ask(seed):
+    """Workers with few attempts, one broken target, and a service that is away for much longer than they last."""
+    rng = np.random.default_rng(seed)
+    n_workers, attempts, broken = int(rng.integers(1, 4)), int(rng.integers(1, 5)), 3
+    allowance = Allowance(limits(connections=3, outage_failures=int(rng.integers(2, 40)), patience_s=1e9))
+    away = (1.0, 1.0 + float(rng.uniform(0, 200)))
+    todo = list(range(8, -1, -1))
+    outcome: dict[int, str] = {}
+    events: list[tuple[float, int]] = []
+    state: dict[int, dict] = {}
+    now = 0.0
+    for worker in range(n_workers):
+        allowance.enter(worker, "w")
+
+    def take(worker):
+        if not todo:
+            allowance.leave(worker, now)
+            return
+        state[worker] = {"target": todo.pop(), "n": 0, "first": None, "probing": False}
+        allowance.ask(worker)
+
+    while len(outcome) < 9:
+        for decision in allowance.decide(now):
+            worker, its = decision.permit, state.get(decision.permit)
+            if decision.verdict is GRANTED:
+                take(worker)
+            elif decision.verdict is Verdict.ENOUGH:
+                outcome[its["target"]] = "blamed"
+                take(worker)
+            else:
+                its["probing"] = decision.verdict is PROBE
+                its["n"] = 0 if its["n"] >= attempts and not its["probing"] else its["n"]
+                heapq.heappush(events, (now + float(rng.exponential(0.3)), worker))
+        wake = allowance.wake(now)
+        if events and (wake is None or events[0][0] <= wake):
+            now, worker = heapq.heappop(events)
+            its = state[worker]
+            is_away = away[0] < now < away[1]
+            if its["probing"]:
+                (allowance.failed(worker, now, "no") if is_away else allowance.succeeded(worker, now))
+                its["n"] = 0 if is_away else its["n"]
+            elif is_away or its["target"] == broken:
+                allowance.failed(worker, now, "no")
+                its["n"], its["first"] = its["n"] + 1, now if its["first"] is None else its["first"]
+            else:
+                allowance.succeeded(worker, now)
+                outcome[its["target"]] = "served"
+                take(worker)
+                continue
+            if its["n"] >= attempts:
+                allowance.ask_again(worker, now, now - its["first"])
+            else:
+                allowance.ask(worker)
+        elif len(outcome) < 9:
+            assert wake is not None, "somebody waits and nothing will happen"
+            now = max(now, wake)
+    assert outcome == {target: "blamed" if target == broken else "served" for target in range(9)}
+
+
+@pytest.mark.parametrize("outage_failures", [2, 3, 12])
+def test_broken_targets_that_open_the_breaker_themselves_are_blamed_in_the_end(outage_failures):
+    """Three of them and nothing else: each round of attempts ends with the breaker open, and the probe is served."""
+    allowance = Allowance(limits(connections=3, outage_failures=outage_failures))
+    opened(allowance, 1, 2, 3)
+    tried, blamed, now = dict.fromkeys((1, 2, 3), 0), set(), 0.0
+    for permit in tried:
+        allowance.ask(permit)
+    for _ in range(60):
+        for permit, verdict in verdicts(allowance, now).items():
+            if verdict is Verdict.ENOUGH:
+                blamed.add(permit)
+                continue
+            if verdict is PROBE:
+                allowance.succeeded(permit, now)
+            else:
+                allowance.failed(permit, now, "it broke")
+                tried[permit] += 1
+            again_or_ask(allowance, permit, now, tried[permit] >= 4)
+        now += 0.5
+    assert blamed == {1, 2, 3}
+    assert max(tried.values()) <= 5
+
+
+def again_or_ask(allowance: Allowance, permit: int, now: float, is_in_vain: bool) -> None:
+    if is_in_vain:
+        allowance.ask_again(permit, now, now)
+    else:
+        allowance.ask(permit)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -306,7 +461,7 @@ def test_any_course_of_events_keeps_the_promises(seed):
             if away[0] < now < away[1] or rng.random() < 0.2:
                 allowance.failed(permit, now, "no", float(rng.uniform(0, 0.3)) if rng.random() < 0.2 else None)
             else:
-                allowance.succeeded(permit)
+                allowance.succeeded(permit, now)
                 left[permit] -= 1
                 done += 1
             if left[permit] == 0:

@@ -228,3 +228,25 @@ def test_verify_refuses_duplicate_cadence_numbers(spoc):
     numbers[[10, 20]] = 9, 19
     with pytest.raises(ProductCorrupt, match="2 cadence numbers occur more than once, the first is 9"):
         verify(decode(spoc(columns={"CADENCENO": numbers})), PRODUCT, 1234)
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "values"),
+    [("MOM_CENTR1", "D", 1e300), ("CADENCENO", "E", np.nan), ("CADENCENO", "K", 2**40), ("QUALITY", "E", 0.5)],
+)
+def test_a_value_that_the_kept_type_cannot_hold_is_damage_and_warns_of_nothing(spoc, column, kind, values):
+    with fits.open(io.BytesIO(spoc(n=50))) as hdus:
+        names = hdus[1].columns.names
+        made = [
+            fits.Column(name, kind, array=np.full(50, values))
+            if name == column
+            else fits.Column(name, hdus[1].columns[name].format, array=np.array(hdus[1].data[name]))
+            for name in names
+        ]
+        table = fits.BinTableHDU.from_columns(made, name="LIGHTCURVE")
+        for key in ("BJDREFI", "BJDREFF", "TIMEDEL", "TIMEUNIT"):
+            table.header[key] = hdus[1].header[key]
+        buffer = io.BytesIO()
+        fits.HDUList([hdus[0], table, hdus[2]]).writeto(buffer, checksum=True)
+    with pytest.raises(ProductCorrupt, match=f"column {column} holds .* cannot hold"):
+        decode(buffer.getvalue())

@@ -1,6 +1,7 @@
 """The HTTP client against the archive on loopback and against servers that misbehave at will."""
 
 import datetime as dt
+import gzip
 import itertools
 import logging
 import random
@@ -19,8 +20,9 @@ import pytest
 import larun.config
 from larun.archive import connections, wire
 from larun.archive.decode import decode
+from larun.archive.failures import redact
 from larun.archive.http import Client
-from larun.archive.wire import redact, retry_after
+from larun.archive.wire import retry_after
 from larun.errors import ArchiveOutage, ArchiveRefused, ProductUnreachable
 from tests.archive.stub import Stub, reply
 from tests.loopback import Faults, Library, Loopback
@@ -214,7 +216,7 @@ def test_a_body_that_trickles_is_cut_off(monkeypatch):
             yield 0.1
 
     with Stub(trickle) as stub:
-        client = Client("mast", settings(attempts=1), "")
+        client = Client("mast", settings(attempts=1), "", patient=False)
         start = time.monotonic()
         with pytest.raises(ProductUnreachable, match=r"took longer than 1 s"):
             client.get(stub.url)
@@ -225,7 +227,7 @@ def test_a_body_that_trickles_is_cut_off(monkeypatch):
 def test_an_answer_shorter_than_announced_says_how_short():
     cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 30
     with Stub(lambda head: [cut, None]) as stub:
-        client = Client("mast", settings(attempts=1), "")
+        client = Client("mast", settings(attempts=1), "", patient=False)
         with pytest.raises(ProductUnreachable, match="broke off after 30 of 100 bytes"):
             client.get(stub.url)
         client.close()
@@ -263,7 +265,7 @@ def test_secrets_of_an_url_appear_nowhere(caplog):
     caplog.set_level(logging.DEBUG)
     secret = "s3cr3t"
     with Stub(lambda head: [reply(302, b"", f"Location: /other?X-Amz-Signature={secret}")]) as stub:
-        client = Client("mast", settings(), "")
+        client = Client("mast", settings(), "", patient=False)
         with pytest.raises(ProductUnreachable) as caught:
             client.get(f"http://user:{secret}@127.0.0.1:{stub.port}/file?token={secret}&uri=mast:TESS")
         client.close()
@@ -363,7 +365,7 @@ def test_retry_after_longer_than_patience_is_an_outage():
 def test_nobody_listens():
     with Stub(lambda head: []) as stub:
         url = stub.url
-    client = Client("mast", settings(), "")
+    client = Client("mast", settings(), "", patient=False)
     with pytest.raises(ProductUnreachable, match="cannot connect: Connection refused"):
         client.get(url)
     client.close()
@@ -381,7 +383,7 @@ def test_a_host_that_does_not_exist_is_refused_at_once():
 
 
 def test_a_name_server_that_is_away_may_come_back():
-    client = Client("mast", settings(), "")
+    client = Client("mast", settings(), "", patient=False)
     error = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
     with (
         mock.patch("socket.getaddrinfo", side_effect=error),
@@ -500,3 +502,131 @@ def test_a_secure_service_does_not_redirect_to_an_insecure_one(tmp_path, monkeyp
         finally:
             wire._tls.cache_clear()
             client.close()
+
+
+def test_an_outage_longer_than_all_attempts_of_a_single_thread_is_waited_for():
+    away = threading.Event()
+    away.set()
+    with Stub(lambda head: [reply(503) if away.is_set() else reply(200, b"x")]) as stub:
+        client = Client("mast", settings(attempts=2, backoff_s=0.02, max_backoff_s=0.1), "")
+        threading.Timer(0.7, away.clear).start()
+        assert client.get(stub.url).data == b"x"
+        client.close()
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_file_that_always_fails_is_told_from_an_outage_by_a_probe(is_known):
+    """By a file that came before, or by an address that is answered, be it with a 404."""
+
+    def answer(head):
+        method, path = head.split()[:2]
+        if path == "/bad":
+            return [reply(502)]
+        return [reply(200, b"" if method == "HEAD" else b"x") if path == "/known" else reply(404)]
+
+    with Stub(answer) as stub:
+        client = Client("mast", settings(attempts=4), "", f"{stub.url}/nothing")
+        if is_known:
+            client.get(f"{stub.url}/known")
+        with pytest.raises(ProductUnreachable, match="answers 502, the last of 4 attempts"):
+            client.get(f"{stub.url}/bad")
+        client.close()
+    asked = Counter(tuple(head.split()[:2]) for head in stub.heads)
+    assert asked["GET", "/bad"] == 4
+    assert asked["HEAD", "/known" if is_known else "/nothing"] == 1
+
+
+def test_a_file_that_always_fails_while_others_come_is_not_probed_for():
+    with Stub(lambda head: [0.005, reply(502 if "/bad" in head else 200, b"x")]) as stub:
+        client = Client("mast", settings(attempts=4, backoff_s=0.05), "")
+        with ThreadPoolExecutor(2) as pool:
+            good = pool.submit(lambda: [client.get(f"{stub.url}/{i}").data for i in range(150)])
+            with pytest.raises(ProductUnreachable):
+                client.get(f"{stub.url}/bad")
+            assert good.result() == [b"x"] * 150
+        client.close()
+    assert not [head for head in stub.heads if head.startswith("HEAD")]
+
+
+def forever(*pieces):
+    def answer(head):
+        yield from pieces[:-1]
+        while True:
+            yield pieces[-1]
+
+    return answer
+
+
+def slow_headers(head):
+    for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"a" * 1000:
+        yield bytes([byte])
+        yield 0.05
+
+
+ZEROS = gzip.compress(b"\0" * (8 << 20))
+HEAD = b"HTTP/1.1 200 OK\r\n"
+HOSTILE = {
+    "huge length": (lambda head: [HEAD + b"Content-Length: 99999999999999\r\n\r\nx", None], "more than 1 MiB|broke"),
+    "negative length": (lambda head: [HEAD + b"Content-Length: -5\r\n\r\nx", None], None),
+    "endless": (forever(HEAD + b"\r\n", b"x" * 65536), "more than 1 MiB"),
+    "gzip bomb": (lambda head: [reply(200, ZEROS, "Content-Encoding: gzip")], "more than 1 MiB"),
+    "no gzip": (lambda head: [reply(200, b"SIMPLE", "Content-Encoding: gzip")], "connection broke"),
+    "100 for ever": (forever(b"HTTP/1.1 100 Continue\r\n\r\n"), "took longer than 1 s"),
+    "103": (lambda head: [b"HTTP/1.1 103 Early Hints\r\n\r\n", reply(200, b"y")], "answers 103"),
+    "204": (lambda head: [b"HTTP/1.1 204 No Content\r\n\r\n"], "answers 204"),
+    "206": (lambda head: [reply(206, b"SIMP", "Content-Range: bytes 0-3/99")], "answers 206"),
+    "300 headers": (lambda head: [reply(200, b"x", *[f"X-{i}: 1" for i in range(300)])], "connection broke"),
+    "long header": (lambda head: [HEAD + b"X: " + b"a" * 200_000 + b"\r\n\r\n"], "connection broke"),
+    "slow headers": (slow_headers, "took longer than 1 s"),
+    "not HTTP": (lambda head: [b"SSH-2.0-OpenSSH_9\r\n", None], "connection broke"),
+    "redirect to a file": (lambda head: [reply(302, b"", "Location: file:///etc/passwd")], "no place that can be"),
+    "redirect to nonsense": (lambda head: [reply(302, b"", "Location: http://[::1/x")], "no place that can be"),
+    "redirect to no port": (lambda head: [reply(302, b"", "Location: http://127.0.0.1:99999/")], "no place that"),
+    "redirect to nowhere": (lambda head: [reply(302)], "no place that can be"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_answers_of_a_hostile_server_are_failures_of_one_product(kind, monkeypatch):
+    monkeypatch.setattr(connections, "_LONGEST_SILENCES", 2)
+    monkeypatch.setattr(connections, "_LOOK_S", 0.05)
+    monkeypatch.setattr(wire, "_MOST_BYTES", 1 << 20)
+    answer, said = HOSTILE[kind]
+    with Stub(answer) as stub:
+        client = Client("mast", settings(attempts=1), "", patient=False)
+        start = time.monotonic()
+        if said is None:
+            assert client.get(stub.url).data == b"x"
+        else:
+            with pytest.raises(ProductUnreachable, match=said):
+                client.get(stub.url)
+        assert time.monotonic() - start < 5.0
+        client.close()
+
+
+def test_a_redirect_to_another_port_of_the_host_opens_no_second_connection_there():
+    with (
+        Stub(lambda head: [reply(200, b"x")]) as other,
+        Stub(lambda head: [reply(302, b"", f"Location: {other.url}/x")]) as first,
+    ):
+        client = Client("mast", settings(mast_connections=1), "")
+        for _ in range(3):
+            assert client.get(first.url).data == b"x"
+            end = time.monotonic() + 5
+            while first.open_now and time.monotonic() < end:
+                time.sleep(0.01)
+            assert (first.open_now, other.open_now) == (0, 1)
+        client.close()
+
+
+def test_a_service_on_ipv6(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "::1,127.0.0.1")
+    try:
+        stub = Stub(lambda head: [reply(200, b"x")], host="::1").__enter__()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    client = Client("mast", settings(), "")
+    assert client.get(stub.url).data == b"x"
+    client.close()
+    stub.__exit__()

@@ -139,7 +139,7 @@ def client(server):
     ("product", "numbers"), [(SPOC, [11, 12, 13]), (FAST, [261136679]), (TESS_SPOC, [16740101]), (QLP, [277554109])]
 )
 def test_the_list_of_a_sector_with_positions(server, client, product, numbers):
-    found = listing.targets(client, settings(server.url), product)
+    found = listing.targets(client, client, settings(server.url), product)
     assert [target.star.target_id for target in found] == numbers
     held = {item.name: item for item in server.library.held}
     for target in found:
@@ -152,7 +152,7 @@ def test_the_list_of_a_sector_with_positions(server, client, product, numbers):
     ("product", "numbers"), [(SPOC, [11, 12, 13]), (FAST, [261136679]), (TESS_SPOC, [16740101]), (QLP, [277554109])]
 )
 def test_one_query_gives_the_same_targets(server, client, product, numbers):
-    by_list = listing.targets(client, settings(server.url), product)
+    by_list = listing.targets(client, client, settings(server.url), product)
     by_query = listing.targets_by_query(client, settings(server.url), product)
     assert by_query.targets == by_list.targets
     assert len(by_query.sha256) == 64
@@ -161,7 +161,7 @@ def test_one_query_gives_the_same_targets(server, client, product, numbers):
 
 def test_a_sector_without_a_list(server, client):
     nine = Product("tess", 9, "spoc", 120)
-    assert listing.targets(client, settings(server.url), nine) is None
+    assert listing.targets(client, client, settings(server.url), nine) is None
     assert listing.targets_by_query(client, settings(server.url), nine) is None
 
 
@@ -187,11 +187,12 @@ def test_a_web_page_in_place_of_a_list_is_refused():
         with pytest.raises(
             ArchiveRefused, match=r"tesscurl_sector_1_lc\.sh should be a list .*a proxy or a login page"
         ):
-            listing.targets(client, settings(stub.url), SPOC)
+            listing.targets(client, client, settings(stub.url), SPOC)
         client.close()
 
 
-def test_without_positions_the_list_still_counts(caplog):
+def test_without_positions_the_list_still_counts(caplog, monkeypatch):
+    monkeypatch.setattr(caom, "POLL_S", 0.01)
     text = line(file_name(11)).encode()
 
     def answer(head):
@@ -199,7 +200,7 @@ def test_without_positions_the_list_still_counts(caplog):
 
     with Stub(answer) as stub, caplog.at_level(logging.WARNING):
         client = Client("mast", settings(stub.url), "")
-        (target,) = listing.targets(client, settings(stub.url), SPOC)
+        (target,) = listing.targets(client, client, settings(stub.url), SPOC)
         client.close()
     assert target.star.target_id == 11
     assert np.isnan(target.star.ra)
@@ -233,3 +234,30 @@ def test_a_query_that_always_fails_says_how(monkeypatch):
 )
 def test_sectors_in_words(sectors, words):
     assert in_words(sectors) == words
+
+
+def test_a_query_that_is_answered_with_a_web_page_once_is_made_again(monkeypatch):
+    monkeypatch.setattr(caom, "POLL_S", 0.01)
+    replies = [b"<html>maintenance</html>", b'{"status": "COMPLETE", "data": [{}, "x"], "paging": []}']
+    answers = iter([reply(200, body) for body in replies])
+    with Stub(lambda head: [next(answers)] if "POST" in head else []) as stub:
+        client = Client("mast", settings(stub.url), "")
+        monkeypatch.setattr(caom, "quote", lambda text: "")
+        assert caom.invoke(client, settings(stub.url), "S", {}) == [{}]
+        client.close()
+
+
+def test_a_host_that_answers_for_every_sector_is_a_proxy():
+    def answer(head):
+        return [reply(404) if head.startswith("GET") else reply(200)]
+
+    with Stub(answer) as stub:
+        client = Client("mast", settings(stub.url, requests_per_s=1e5), "")
+        with pytest.raises(ArchiveRefused, match="every sector up to 999"):
+            listing.sectors(client, settings(stub.url), "spoc", 120)
+        client.close()
+
+
+def test_a_list_with_windows_line_ends_and_repeated_lines():
+    text = "\r\n".join(["#!/bin/sh", line(file_name(11)), line(file_name(11)), line(file_name(12)), ""])
+    assert read_names(text.encode(), SPOC) == {11: file_name(11), 12: file_name(12)}

@@ -1,6 +1,7 @@
 """The archive `mast` against the archive on loopback."""
 
 import pickle
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import larun.config
 from larun.archive.mast import MastArchive
 from larun.archive.protocol import Archive, Discoverer
-from larun.errors import ArchiveOutage, InputError, ProductAbsent, ProductUnreachable
+from larun.errors import ArchiveOutage, ArchiveRefused, InputError, ProductAbsent, ProductUnreachable
 from larun.lightcurve import Star
 from larun.paths import Product
 from larun.plan import PlannedTarget
@@ -106,12 +107,39 @@ def test_without_a_list_one_query_gives_the_targets():
 def test_a_list_that_is_not_to_be_had_is_an_outage():
     with Stub(lambda head: [reply(500)]) as stub:
         rules = larun.config.load(
-            archives={"mast_url": stub.url, "lists_url": stub.url, "attempts": 2, "backoff_s": 0.01}
+            archives={"mast_url": stub.url, "lists_url": stub.url, "attempts": 2, "backoff_s": 0.01, "patience_s": 0.2}
         ).archives
         archive = MastArchive(rules)
         for question in (lambda: archive.targets(PRODUCT), lambda: archive.sectors("tess", "spoc", 120)):
-            with pytest.raises(ArchiveOutage, match=r"is not to be had: http://127\.0\.0\.1"):
+            with pytest.raises(ArchiveOutage, match=r"does not serve: .* http://127\.0\.0\.1"):
                 question()
+        archive.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [reply(403), reply(500), reply(200, b"<html>log in</html>"), None],
+    ids=["refused", "500", "web page", "hung up"],
+)
+def test_lists_that_another_host_does_not_give_are_asked_of_mast(answer):
+    with Loopback(Library.tiny([11, 12])) as server, Stub(lambda head: [answer]) as lists:
+        archive = MastArchive(settings(server, lists_url=lists.url, outage_failures=2, backoff_s=0.005))
+        start = time.monotonic()
+        found = archive.targets(PRODUCT)
+        archive.close()
+        assert [t.product for t in found] == [file_name(11), file_name(12)]
+        assert found.source == f"{server.url}/api/v0/invoke"
+        assert time.monotonic() - start < 10.0, "there is another way, so that nobody waits for patience to end"
+
+
+def test_a_web_page_for_every_question_is_a_proxy_and_no_outage():
+    with Stub(lambda head: [reply(200, b"<html>log in</html>")]) as stub:
+        rules = larun.config.load(
+            archives={"mast_url": stub.url, "lists_url": stub.url, "attempts": 1, "backoff_s": 0.01}
+        ).archives
+        archive = MastArchive(rules)
+        with pytest.raises(ArchiveRefused, match="should be a list of downloads, and a web page came"):
+            archive.targets(PRODUCT)
         archive.close()
 
 

@@ -1,5 +1,6 @@
 """lightkurve and astroquery, unmodified and in a process of their own, give the arrays that our archives give."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import xxhash
 
 import larun.config
 from larun.archive.decode import decode
+from larun.archive.holdings import PROVENANCES
 from larun.archive.names import parse
 from larun.archive.searched import LightkurveArchive
 from larun.archive.stars import parse_stars
@@ -35,13 +37,24 @@ NAMED = {"Kepler-10": 3, "KIC 11904151": 3, "EPIC 201367065": 1}
 REAL = {"TIC 38846515": ({"sector": [1, 2]}, 4), "KIC 11442793": ({}, 3), "EPIC 206103150": ({}, 1)}
 """Stars of the real files, what is searched for, and how many files there are."""
 
+MANY = 55
+"""TIC number of a star with several sectors, pipelines and cadences, which is searched for and not downloaded."""
+
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data" / "fits"
+
+
+def with_many_light_curves():
+    slow, later = Library.tiny([MANY, MANY + 1]), Library.tiny([MANY], sector=28)
+    fast_name = later.held[0].name.replace("-s_lc", "-a_fast-lc")
+    fast = Library((dataclasses.replace(later.held[0], name=fast_name, exposure_s=20.0),))
+    # MAST gives exposure times of full-frame images in seconds of one image, without what a readout takes.
+    return slow + later + fast + slow.under("tess-spoc", 1800.0) + slow.under("qlp", 1800.0)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     library = Library.mission(n=len(MADE), distinct=2, folder=tmp_path_factory.mktemp("pool"), days=2.0)
-    library += Library.kepler()
+    library += Library.kepler() + with_many_light_curves()
     if REAL_DATA.is_dir():
         library += Library.folder(REAL_DATA)
     with Loopback(library, Faults(always={f"mast:{tic}": fault for tic, fault in FAULTS.items()})) as server:
@@ -58,6 +71,7 @@ def theirs(server, tmp_path_factory):
     job = {
         "folder": str(folder / "downloads"),
         "search": list(stars.items()),
+        "list": [f"TIC {MANY}"],
         "query": [
             {"target_name": [str(tic) for tic in MADE[:3]], "provenance_name": "SPOC", "sequence_number": 1},
             {"target_name": ["kplr011904151", "ktwo201367065"], "project": ["Kepler", "K2"]},
@@ -147,6 +161,21 @@ def test_stars_by_name_are_those_of_unmodified_lightkurve(star, count, theirs, s
         assert came.xxh128 == str(theirs[one.name])
         assert came.checked.time_format == "bkjd"
     archive.close()
+
+
+def test_a_search_finds_the_rows_of_unmodified_lightkurve(theirs, settings):
+    """Author, sector, exposure time and file name of each, for a star that has many; all authors and each alone."""
+    rows = json.loads(str(theirs[f"rows of TIC {MANY}"]))
+    archive = LightkurveArchive(settings.archives)
+    stars = archive.resolve(parse_stars([f"TIC {MANY}"]))
+    ours = [one for author in ("spoc", "tess-spoc", "qlp") for one in archive.light_curves(stars, author=author)]
+    archive.close()
+    found = [
+        [PROVENANCES[one.product.author], float(one.product.sector), float(one.product.cadence_s), one.name]
+        for one in ours
+    ]
+    assert len(rows) == 5
+    assert sorted(found) == sorted(rows)
 
 
 @pytest.mark.parametrize("star", REAL)
