@@ -55,7 +55,7 @@ def searched(job: dict) -> dict[str, np.ndarray]:
 
 
 def listed(job: dict) -> dict[str, np.ndarray]:
-    """Rows of searches without a download, as JSON: author, sector, exposure time and file name, as lightkurve gives."""
+    """Rows of searches without a download, as JSON: author, sector, exposure time and file name, as in lightkurve."""
     import lightkurve
 
     rows = {}
