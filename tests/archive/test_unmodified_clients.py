@@ -47,7 +47,6 @@ def with_many_light_curves():
     slow, later = Library.tiny([MANY, MANY + 1]), Library.tiny([MANY], sector=28)
     fast_name = later.held[0].name.replace("-s_lc", "-a_fast-lc")
     fast = Library((dataclasses.replace(later.held[0], name=fast_name, exposure_s=20.0),))
-    # MAST gives exposure times of full-frame images in seconds of one image, without what a readout takes.
     return slow + later + fast + slow.under("tess-spoc", 1800.0) + slow.under("qlp", 1800.0)
 
 
