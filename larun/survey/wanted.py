@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 ARCHIVES = ("lightkurve", "mast", "cloud")
 """Archives whose stars can be searched for."""
 
+PATIENCE_S = 20.0
+"""Longest that a person waits for an archive that is out of service; a night has more."""
+
 MOST_SEGMENTS = 6
 """Segments of one star in one mission that are fetched where none is named, the newest first."""
 
@@ -46,7 +49,10 @@ class StarArchives:
                 f"stars are looked up in {', '.join(ARCHIVES)}, not in {', '.join(others)!r}; "
                 "light curves of a folder are examined by their files' names"
             )
-        self._search = LightkurveArchive(settings.archives)
+        patience_s = min(PATIENCE_S, settings.archives.patience_s)
+        brief = settings.archives.model_copy(update={"patience_s": patience_s})
+        settings = settings.model_copy(update={"archives": brief})
+        self._search = LightkurveArchive(brief)
         self._archives = tuple(
             self._search if archive.name == self._search.name else archive for archive in open_archives(spec, settings)
         )
