@@ -34,6 +34,7 @@ TRUE_REASONS = {
     "bit-rot": Status.CORRUPT,
     "other-star": Status.CORRUPT,
     "html": Status.CORRUPT,
+    "truncated-open": Status.CORRUPT,
     "duplicate-rows": Status.CORRUPT,
 }
 """Status that follows from the last answer about a target; any other kind of fault makes it unreachable."""
