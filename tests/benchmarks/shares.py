@@ -18,6 +18,7 @@ from unittest import mock
 
 from larun import ledger
 from larun.archive.budget_server import BudgetServer
+from larun.archive.fits import BLOCK, ones_complement_sum
 from larun.config import Settings
 from larun.objects import Root
 from larun.paths import Product
@@ -95,6 +96,7 @@ def ingest_with_workers(
 def _work(tasks, said) -> None:
     """Work of one process: groups until there are no more."""
     stages = dict.fromkeys(STAGES, 0.0)
+    ones_complement_sum(bytes(BLOCK))  # compiles, as the start of a worker does once
     targets, cpu_s, started = 0, 0.0, time.time()
     try:
         with watched(stages):
