@@ -13,7 +13,6 @@ import typer
 
 from larun.cli import preflight
 from larun.cli.console import (
-    AnySectorOption,
     AuthorOption,
     CadenceOption,
     ConfigOption,
@@ -45,7 +44,9 @@ ClusterOption = Annotated[
 
 def ingest(
     context: typer.Context,
-    sector: AnySectorOption = None,
+    sector: Annotated[
+        int | None, typer.Option("--sector", min=0, help="Sector; not needed where stars are named.")
+    ] = None,
     target: Annotated[
         list[str] | None, typer.Option("--target", help="Only this star, by number or name; may be repeated.")
     ] = None,
@@ -129,7 +130,9 @@ def sweep(
 
 def nightly(
     context: typer.Context,
-    sector: AnySectorOption = None,
+    sector: Annotated[
+        int | None, typer.Option("--sector", min=0, help="Sector; by default what is unfinished or new.")
+    ] = None,
     archive: ArchiveOption = None,
     mission: MissionOption = "tess",
     author: AuthorOption = None,
