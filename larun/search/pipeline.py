@@ -12,9 +12,10 @@ from larun.schema import empty_events
 from larun.search.box import best_box, bin_series, spectra
 from larun.search.detrend import detrend
 from larun.search.grid import Grid, make_grid
+from larun.search.measure import measure
 from larun.search.peaks import efficiencies, top_peaks
 from larun.search.prepare import MIN_GOOD_CADENCES, clip, relative_flux
-from larun.search.refine import Box, measure, refine, series
+from larun.search.refine import Box, refine, series
 from larun.units import HOURS_PER_DAY, SECONDS_PER_DAY
 
 ISOLATED_CADENCES = 6

@@ -7,19 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from larun.config import SearchSettings
-from larun.schema import empty_events
 from larun.search.transits import (
     box_power,
     climb,
     cumulative,
-    fold,
-    gap_touches,
     lookup_table,
     transit_noise,
     transit_sums,
-    trapezoid,
 )
-from larun.units import HOURS_PER_DAY, PPM
+from larun.units import HOURS_PER_DAY
 
 HARMONIC_RATIOS = (1 / 3, 0.5, 2 / 3, 1.5, 2.0, 3.0)
 """Periods that are tried beside the best one."""
@@ -44,12 +40,6 @@ SINGLE_EVENT = 0.9
 
 DURATION_MARGIN = 0.2
 """Refined durations may lie outside the trial durations by this share."""
-
-SHAPE_BINS = 80
-"""Bins of the folded transit, three durations long, for the trapezoid."""
-
-LONG_GAP = 0.5
-"""A gap counts as one beside a transit if it is longer than this share of the duration."""
 
 
 @dataclass(frozen=True)
@@ -276,105 +266,3 @@ def _harmonics(data: Series, best: Box, settings: SearchSettings) -> list[Box]:
             if power > WORTH_REFINING * best.power:
                 boxes.append(Box(period, t0, duration, power, best.sde))
     return boxes
-
-
-def measure(data: Series, box: Box, n_searched: int) -> np.ndarray:
-    """Everything that the table of events says about one event.
-
-    Parameters
-    ----------
-    data : Series
-        One star.
-    box : Box
-        From `refine`.
-    n_searched : int
-        Cadences that were searched.
-
-    Returns
-    -------
-    () structured
-        Of `larun.schema.event_dtype`; no flags.
-    """
-    event = empty_events(1)[0]
-    period, t0, duration = box.period, box.t0, box.duration
-    cell = data.cadence_d
-    found = box.depths
-    full = max(duration / cell, 1.0)
-    observed = found.number[found.count > 0]
-    seen = found.number[found.count >= 0.5 * full] if found.n_transits else observed
-    middles = t0 + observed * period
-    ppm = data.sigma * PPM
-    event["period_d"] = period
-    event["t0_btjd"] = t0 + seen[0] * period
-    event["depth_ppm"], event["depth_err_ppm"], event["snr"] = found.depth * ppm, found.error * ppm, box.snr
-    event["sde"] = box.sde
-    event["n_transits"] = found.n_transits
-    event["odd_even_sigma"] = found.odd_even
-    event["single_event_fraction"] = found.largest_share
-    event["gap_fraction"] = gap_touches(data.time, data.table, cell, middles, duration, LONG_GAP * duration).mean()
-    event["scatter_ppm"] = ppm
-    event["red_noise_ppm"] = found.noise * ppm
-    event["n_good"] = n_searched
-    _measure_phases(data, box, event)
-    length, event["shape"] = _shape(data, box)
-    event["duration_h"] = length * HOURS_PER_DAY
-    return event
-
-
-def _measure_phases(data: Series, box: Box, event: np.ndarray) -> None:
-    """Fill in secondary, sinusoid and coverage, from the folded light curve."""
-    per_duration = 4
-    n_bins = max(round(box.period / box.duration * per_duration), 8)
-    total, count = fold(data.time, data.flux, box.period, box.t0, n_bins)
-    full = max(box.duration / data.cadence_d, 1.0)
-    event["phase_coverage"] = np.mean(count > 0)
-    outside_transit = np.ones(n_bins, bool)
-    outside_transit[: per_duration // 2] = outside_transit[n_bins - per_duration // 2 :] = False
-    level = total[outside_transit].sum() / max(count[outside_transit].sum(), 1)
-    sums = np.cumsum(np.concatenate([[0.0], total]))
-    counts = np.cumsum(np.concatenate([[0.0], count]))
-    first = np.arange(per_duration, n_bins - 2 * per_duration + 1)
-    inside = counts[first + per_duration] - counts[first]
-    # Half a transit's worth of cadences: fewer would let single outliers pass for a secondary.
-    enough = inside >= 0.5 * full
-    if enough.any():
-        dip = level - (sums[first + per_duration] - sums[first])[enough] / inside[enough]
-        strength = dip * np.sqrt(inside[enough] / full) / box.depths.noise
-        deepest = int(np.argmax(strength))
-        event["secondary_depth_ppm"] = dip[deepest] * data.sigma * PPM
-        event["secondary_snr"] = strength[deepest]
-        event["secondary_phase"] = (first[enough][deepest] + per_duration / 2) / n_bins
-    event["sinusoid_ratio"] = _sinusoid_gain(total, count) / box.power
-
-
-def _sinusoid_gain(total: np.ndarray, count: np.ndarray) -> float:
-    """Gain in chi-square of the better of sinusoids at the period and at half of it.
-
-    After SWEET (Thompson et al. 2018, ApJS 235, 38, section A.5.4), on the folded light curve.
-    """
-    phase = 2 * np.pi * (np.arange(len(total)) + 0.5) / len(total)
-    used = count > 0
-    root = np.sqrt(count[used])
-    flux = total[used] / root
-    flat = np.dot(flux, root) ** 2 / np.dot(root, root)
-    gains = []
-    for order in (1, 2):
-        waves = np.stack([np.ones_like(phase), np.cos(order * phase), np.sin(order * phase)], axis=1)[used]
-        design = waves * root[:, None]
-        solution, *_ = np.linalg.lstsq(design, flux, rcond=None)
-        gains.append(np.sum((design @ solution) ** 2) - flat)
-    return float(max(gains))
-
-
-def _shape(data: Series, box: Box) -> tuple[float, float]:
-    """Full duration, days, and its flat share, from a trapezoid fitted to the folded transit."""
-    reach = min(1.5 * box.duration, 0.5 * box.period)
-    phase = (data.time - box.t0) / box.period
-    offset = (phase - np.rint(phase)) * box.period
-    near = np.abs(offset) < reach
-    bins = np.minimum(((offset[near] + reach) / (2 * reach) * SHAPE_BINS).astype(np.int64), SHAPE_BINS - 1)
-    count = np.bincount(bins, minlength=SHAPE_BINS).astype(np.float64)
-    flux = np.bincount(bins, data.flux[near], minlength=SHAPE_BINS)
-    mean_offset = np.bincount(bins, offset[near], minlength=SHAPE_BINS)
-    used = count > 0
-    return trapezoid(mean_offset[used] / count[used], flux[used] / count[used], count[used], box.duration)

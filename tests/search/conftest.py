@@ -10,7 +10,10 @@ from larun.lightcurve import Shard, Star
 
 KERNEL_MODULES = (
     "selection",
-    *(f"search.{name}" for name in ("prepare", "detrend", "box", "fold", "peaks", "transits", "refine", "pipeline")),
+    *(
+        f"search.{name}"
+        for name in ("prepare", "detrend", "box", "fold", "peaks", "transits", "refine", "measure", "pipeline")
+    ),
 )
 
 
