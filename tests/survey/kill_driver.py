@@ -110,16 +110,13 @@ def note_writes(notes: Path) -> None:
     Root.delete = noted_deletion
 
 
-def die_at(number: int, mode: str) -> None:
-    """Kill this process at its write number `number`."""
-    write = objects._write_local
-    done = 0
+def die_at(path: Path, mode: str) -> None:
+    """Kill this process at its first write of `path`, whatever its other threads are writing at that moment."""
+    write, rename = objects._write_local, objects._rename
 
-    def deadly(path, data):
-        nonlocal done
-        done += 1
-        if done - 1 != number:
-            write(path, data)
+    def deadly_write(written, data):
+        if written != path:
+            write(written, data)
             return
         if mode == "before":
             die()
@@ -127,24 +124,25 @@ def die_at(number: int, mode: str) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}").write_bytes(data[: len(data) // 2])
             die()
-        if mode == "unrenamed":
-            os.fsync = lambda handle: die()
         write(path, data)
         die()
 
-    objects._write_local = deadly
+    def deadly_rename(partial, renamed):
+        if renamed == path and mode == "unrenamed":
+            die()
+        rename(partial, renamed)
+
+    objects._write_local, objects._rename = deadly_write, deadly_rename
 
 
-def die_after_deletion(number: int) -> None:
-    """Kill this process after its deletion number `number` of something that was there."""
-    delete, done = Root.delete, 0
+def die_after_deletion(path: Path) -> None:
+    """Kill this process after it has deleted what was at `path`."""
+    delete = Root.delete
 
-    def deadly(root, path):
-        nonlocal done
-        there = root.exists(path)
-        delete(root, path)
-        done += there
-        if there and done - 1 == number:
+    def deadly(root, deleted):
+        there = Path(root.full(deleted)) == path and path.exists()
+        delete(root, deleted)
+        if there:
             die()
 
     Root.delete = deadly
@@ -169,17 +167,17 @@ POINTS = {
 """Ends of paths, and how to die at their first write; `status` is the last array before a shard's record."""
 
 
-def points(paths: list[str]) -> list[tuple[int, str]]:
-    """Kill points as numbers of writes and ways to die."""
+def points(paths: list[Path]) -> list[tuple[Path, str]]:
+    """Kill points: paths and ways to die."""
     return [
-        (next(number for number, path in enumerate(paths) if path.endswith(end)), mode)
+        (next(path for path in paths if str(path).endswith(end)), mode)
         for end, modes in POINTS.items()
         for mode in modes.split()
     ]
 
 
-def noted(work: Callable[[], None], notes: Path) -> list[tuple[str, str]]:
-    """What `work` writes and deletes, in order: a verb and a path."""
+def noted(work: Callable[[], None], root: Path, notes: Path) -> list[tuple[str, Path]]:
+    """What `work` writes and deletes below `root`, in order: a verb and a relative path."""
 
     def with_notes():
         note_writes(notes)
@@ -187,20 +185,20 @@ def noted(work: Callable[[], None], notes: Path) -> list[tuple[str, str]]:
 
     if in_child(with_notes):
         raise RuntimeError("the undisturbed run failed")
-    return [tuple(line.split(" ", 1)) for line in notes.read_text().splitlines()]
+    steps = [line.split(" ", 1) for line in notes.read_text().splitlines()]
+    return [(verb, Path(path).relative_to(root)) for verb, path in steps]
 
 
 def kill_ingests(files: str, place: Path) -> dict:
     undisturbed = place / "undisturbed"
-    steps = noted(lambda: ingest(undisturbed, files), place / "writes")
-    paths = [path for verb, path in steps if verb == "write"]
+    steps = noted(lambda: ingest(undisturbed, files), undisturbed, place / "writes")
     expected = tree(undisturbed)
     results = []
-    for number, mode in points(paths):
+    for path, mode in points([path for verb, path in steps if verb == "write"]):
         root = place / "killed"
 
-        def killed(number=number, mode=mode, root=root):
-            die_at(number, mode)
+        def killed(path=path, mode=mode, root=root):
+            die_at(root / path, mode)
             ingest(root, files)
 
         death = in_child(killed)
@@ -208,7 +206,7 @@ def kill_ingests(files: str, place: Path) -> dict:
         again = in_child(lambda root=root: ingest(root, files))
         results.append(
             {
-                "path": str(Path(paths[number]).relative_to(undisturbed)),
+                "path": str(path),
                 "mode": mode,
                 "death": death,
                 "partials": sum(name.endswith(PARTIAL_SUFFIX) for name in left),
@@ -227,21 +225,21 @@ def kill_repairs(files: str, place: Path) -> dict:
     expected = tree(sound)
     repaired = place / "repaired"
     shutil.copytree(broken, repaired)
-    steps = noted(lambda: repair(repaired, FolderArchive(files)), place / "writes")
+    steps = noted(lambda: repair(repaired, FolderArchive(files)), repaired, place / "writes")
     results = []
     for kill, mode, path in repair_points(steps):
         root = place / "killed"
         shutil.copytree(broken, root)
         Noting.notes = place / "asked"
 
-        def killed(kill=kill, root=root):
-            kill()
+        def killed(kill=kill, path=path, root=root):
+            kill(root / path)
             repair(root, FolderArchive(files))
 
         death = in_child(killed)
         results.append(
             {
-                "path": str(Path(path).relative_to(repaired)),
+                "path": str(path),
                 "mode": mode,
                 "death": death,
                 "torn": torn_shards(root),
@@ -262,23 +260,19 @@ def begin(root: Path, files: str) -> None:
     ingest_shards(IngestWork.of(store, [archive], plan, range(plan.n_shards), SETTINGS))
 
 
-def repair_points(steps: list[tuple[str, str]]) -> list[tuple[Callable[[], None], str, str]]:
+def repair_points(steps: list[tuple[str, Path]]) -> list[tuple[Callable[[Path], None], str, Path]]:
     """After every write of the second shard and every deletion; and in the middle of a few writes."""
     found = []
-    writes = [path for verb, path in steps if verb == "write"]
-    for number, path in enumerate(writes):
-        if not path.endswith(("/c/1/0", "/c/1", "000001.json")):
-            continue
-        modes = ["after"]
-        if path.endswith(("repairs/000001.json", "flux/c/1/0", "records/000001.json")):
-            modes += ["torn", "unrenamed"]
-        found += [(partial(die_at, number, mode), mode, path) for mode in modes]
-    deletions = [path for verb, path in steps if verb == "delete"]
-    found += [
-        (partial(die_after_deletion, number), "deleted", path)
-        for number, path in enumerate(deletions)
-        if not path.endswith(".writable")
-    ]
+    for verb, path in steps:
+        name = str(path)
+        if verb == "delete":
+            if path.name != ".writable":
+                found.append((die_after_deletion, "deleted", path))
+        elif name.endswith(("/c/1/0", "/c/1", "000001.json")):
+            modes = ["after"]
+            if name.endswith(("repairs/000001.json", "flux/c/1/0", "records/000001.json")):
+                modes += ["torn", "unrenamed"]
+            found += [(partial(die_at, mode=mode), mode, path) for mode in modes]
     return found
 
 

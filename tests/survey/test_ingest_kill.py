@@ -1,8 +1,5 @@
 """An ingest killed with SIGKILL at any point and run again ends in the store of an undisturbed run."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,21 +9,12 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory):
+def outcome(tmp_path_factory, kill_driver):
     """What the driver found: ten stars in three shards, one of them corrupt, so that there is a quarantine."""
     place = tmp_path_factory.mktemp("kill")
     files = write_folder(place / "files", range(21, 31))
     (files / file_name(25)).write_bytes(product_bytes(25)[:-2880])
-    driver = Path(__file__).parent / "kill_driver.py"
-    done = subprocess.run(
-        [sys.executable, str(driver), "ingest", str(files), str(place)],
-        capture_output=True,
-        text=True,
-        timeout=290,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return kill_driver("ingest", files, place)
 
 
 def test_every_kill_point_ends_in_the_undisturbed_store(outcome):

@@ -1,10 +1,5 @@
 """A repair killed with SIGKILL at any point and run again ends in the store of an ingest without faults."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from tiny_sector import write_folder
 
@@ -12,20 +7,11 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory):
+def outcome(tmp_path_factory, kill_driver):
     """What the driver found: ten stars in three shards, two unreachable and two corrupt at first."""
     place = tmp_path_factory.mktemp("kill")
     files = write_folder(place / "files", range(21, 31))
-    driver = Path(__file__).parent / "kill_driver.py"
-    done = subprocess.run(
-        [sys.executable, str(driver), "repair", str(files), str(place)],
-        capture_output=True,
-        text=True,
-        timeout=290,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return kill_driver("repair", files, place)
 
 
 def test_a_repair_that_is_not_killed_ends_in_the_store_without_faults(outcome):
