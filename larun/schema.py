@@ -204,6 +204,11 @@ EVENT_COLUMNS: tuple[Column, ...] = (
     Column("phase_coverage", "float32", None, "share of the orbital phases that were observed"),
     Column("scatter_ppm", "float32", "ppm", "robust scatter of the detrended flux per cadence"),
     Column("red_noise_ppm", "float32", "ppm", "robust scatter on the time scale of the duration"),
+    Column("variability_period_d", "float64", "d", "period of the sinusoid that explains most of the flux before detrending, dips left out"),
+    Column("variability_amplitude_ppm", "float32", "ppm", "half of its range"),
+    Column("variability_power", "float32", None, "share of the variance that it explains (generalised Lomb-Scargle)"),
+    Column("variability_log_fap", "float32", None, "log10 of the probability that white noise has such a peak (Baluev 2008)"),
+    Column("variability_kind", "uint8", None, "0 none, 1 rotation, 2 pulsation"),
     Column("n_good", "int32", None, "cadences that the search could use; 0 where there is no light curve"),
     Column("flags", "uint32", None, "bits of EventFlag; epoch_pile_up, which needs the whole sector, in candidates only"),
 )  # fmt: skip

@@ -10,16 +10,13 @@ from larun.config import SearchSettings
 from larun.lightcurve import Shard
 from larun.schema import empty_events
 from larun.search.box import best_box, bin_series, spectra
-from larun.search.detrend import detrend
+from larun.search.flatten import Flat, flatten
 from larun.search.grid import Grid, make_grid
 from larun.search.measure import measure
 from larun.search.peaks import efficiencies, top_peaks
-from larun.search.prepare import MIN_GOOD_CADENCES, clip, relative_flux
+from larun.search.prepare import MIN_GOOD_CADENCES, relative_flux
 from larun.search.refine import Box, refine, series
-from larun.units import HOURS_PER_DAY, SECONDS_PER_DAY
-
-ISOLATED_CADENCES = 6
-"""Single low cadences are outliers where the shortest trial transit spans at least so many cadences."""
+from larun.units import SECONDS_PER_DAY
 
 
 @dataclass(frozen=True)
@@ -76,14 +73,14 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
             reasons[row] = "the time series is too short for two transits at the shortest trial period"
         rows = rows[:0]
     if len(rows):
-        flat = detrend(relative[rows], shard.time, settings.window_d)
-        shortest_d = settings.min_duration_h / HOURS_PER_DAY
-        sigma = clip(flat, isolated_dips=shortest_d >= ISOLATED_CADENCES * cadence_d)
-        detrended[rows] = flat
-        for row, event, reason in _events(shard, rows, flat, sigma, grid, settings):
-            reasons[row] = reason
+        flat = flatten(relative[rows], shard.time, cadence_d, settings)
+        detrended[rows] = flat.flux
+        for i, (event, reason) in enumerate(_events(shard, rows, flat, grid, settings)):
+            reasons[rows[i]] = reason
             if not reason:
-                events[row] = event
+                events[rows[i]] = event
+                for name, values in flat.variability.items():
+                    events[name][rows[i]] = values[i]
     searched = np.array([not reason for reason in reasons], bool)
     return Searched(events, relative, detrended, searched, tuple(reasons))
 
@@ -95,26 +92,26 @@ def _cadence_d(shard: Shard) -> float:
     return float(np.median(np.diff(shard.time))) if len(shard.time) > 1 else 0.0
 
 
-def _events(shard: Shard, rows: np.ndarray, flat: np.ndarray, sigma: np.ndarray, grid: Grid, settings):
-    """Yield the row, the best event and the reason for none, of each star that can be searched."""
-    time, mean, weight = bin_series(flat, shard.time, grid.bin_d)
+def _events(shard: Shard, rows: np.ndarray, flat: Flat, grid: Grid, settings: SearchSettings):
+    """Yield the best event, or the reason for none, of each star that can be searched."""
+    time, mean, weight = bin_series(flat.flux, shard.time, grid.bin_d)
     cadence_d = _cadence_d(shard)
-    spectrum = spectra(time, mean, weight, sigma, grid)
+    spectrum = spectra(time, mean, weight, flat.sigma, grid)
     efficiency = efficiencies(spectrum)
     for i, row in enumerate(rows):
         barycentric = shard.barycentric_time(row)
-        data = series(barycentric, flat[i], sigma[i], cadence_d)
+        data = series(barycentric, flat.flux[i], flat.sigma[i], cadence_d)
         if data is None or len(data.time) < MIN_GOOD_CADENCES:
-            yield row, None, "nothing is left to search after detrending"
+            yield None, "nothing is left to search after detrending"
             continue
         own_time = time + np.interp(time, shard.time, barycentric - shard.time)
         found = top_peaks(efficiency[i], grid.frequency, grid.baseline_d, settings.top_peaks)
         starts = _starts(own_time, mean[i], weight[i], efficiency[i], grid, found)
         best = refine(data, starts, settings)
         if best is None:
-            yield row, None, "no dip at any trial period"
+            yield None, "no dip at any trial period"
         else:
-            yield row, measure(data, best, len(data.time)), ""
+            yield measure(data, best, len(data.time)), ""
 
 
 def _starts(time, mean, weight, efficiency, grid: Grid, found: np.ndarray) -> list[Box]:

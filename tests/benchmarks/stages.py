@@ -41,8 +41,9 @@ STAGES = {
     "sweep": {
         "read the shard": "larun.survey.sweep.read_shard",
         "mask, normalise": "larun.search.pipeline.relative_flux",
-        "detrend": "larun.search.pipeline.detrend",
-        "clip": "larun.search.pipeline.clip",
+        "detrend": "larun.search.flatten.detrend",
+        "clip": "larun.search.flatten.clip",
+        "periodograms": "larun.search.flatten.variability",
         "bin": "larun.search.pipeline.bin_series",
         "box search": "larun.search.pipeline.spectra",
         "SDE": "larun.search.pipeline.efficiencies",
