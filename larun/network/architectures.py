@@ -6,9 +6,15 @@ cost more bytes than its weights. Reshapes name the batch -1, so that it stays f
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import layers, ops
 
+from larun.errors import ConfigurationError
+from larun.network.wavenet import wavenet
 from larun.schema import CLASSES, VIEW_DEFINITION, VIEW_LENGTH
 
 PLAIN_STAGES = ((16, 7, 4), (32, 5, 4), (48, 3, 4))
@@ -17,22 +23,36 @@ WIDE_STAGES = ((16, 5, 2), (24, 5, 2), (24, 3, 2))
 """Filters, kernel size and pooling of the three stages."""
 
 
-def build(architecture: str, dropout: float = 0.2) -> keras.Model:
+def build(architecture: str, dropout: float = 0.2, **options: Any) -> keras.Model:
     """Make an untrained network by name.
 
     Parameters
     ----------
     architecture : str
-        ``spectral_cnn``: the multi-view form; ``spectral_cnn_plain``: the whole vector as one series.
+        One of `ARCHITECTURES`. ``spectral_cnn``: the multi-view form; ``spectral_cnn_plain``: the whole vector as
+        one series; ``wavenet``: dilated convolutions over the whole vector.
     dropout : float
-        Share of the dense layer's units left out while training.
+        Share of the units before the logits (of the features, for ``wavenet``) left out while training.
+    **options
+        Of the architecture: those of `larun.network.wavenet.wavenet`; the others have none.
 
     Returns
     -------
     keras.Model
-        (n, 1024) float32 to (n, 6) logits.
+        (n, 1024) float32 to (n, 6) logits, or to a dict of heads where `options` ask for more of them.
+
+    Raises
+    ------
+    ConfigurationError
+        No such architecture, or none of its options.
     """
-    return {"spectral_cnn": spectral_cnn, "spectral_cnn_plain": spectral_cnn_plain}[architecture](dropout)
+    if architecture not in ARCHITECTURES:
+        raise ConfigurationError(f"there is no architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")
+    make = ARCHITECTURES[architecture]
+    unknown = sorted(set(options) - set(inspect.signature(make).parameters))
+    if unknown:
+        raise ConfigurationError(f"the architecture {architecture} has no option {', '.join(unknown)}")
+    return make(dropout, **options)
 
 
 def spectral_cnn_plain(dropout: float = 0.2) -> keras.Model:
@@ -84,3 +104,10 @@ def _head(inputs, x, units: int, dropout: float, name: str) -> keras.Model:
     x = layers.Dense(units, activation="relu", name="dense")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(inputs, layers.Dense(len(CLASSES), name="logits")(x), name=name)
+
+
+ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
+    "spectral_cnn": spectral_cnn,
+    "spectral_cnn_plain": spectral_cnn_plain,
+    "wavenet": wavenet,
+}

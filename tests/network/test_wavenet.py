@@ -1,0 +1,144 @@
+"""WaveNet: what each sample sees, the heads, both backends, and a round trip through a file."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from larun.errors import ConfigurationError
+from larun.network.architectures import build
+from larun.network.wavenet import receptive_field
+
+SMALL = {"length": 64, "residual": 4, "skip": 6, "blocks": 2, "depth": 3, "localise": True}
+
+
+def output(network, views, head="localisation"):
+    return keras.ops.convert_to_numpy(network(views)[head])
+
+
+def reached(network, position, length=64):
+    """Samples of the localisation that change when one input sample does."""
+    keras.utils.set_random_seed(0)
+    views = np.random.default_rng(1).normal(0, 1, (1, length)).astype(np.float32)
+    other = views.copy()
+    other[0, position] += 3.0
+    return np.flatnonzero(output(network, views)[0] != output(network, other)[0])
+
+
+def test_receptive_field_of_the_defaults_by_hand():
+    # 2 blocks of dilations 1 + 2 + ... + 128 = 255, each of which a kernel of 3 doubles: 2 * 2 * 255, and the sample.
+    assert receptive_field() == 1021
+    assert receptive_field(1, 3, 3) == 15
+    assert receptive_field(2, 3, 2) == 15
+
+
+@pytest.mark.parametrize("unit", ["gated", "relu"])
+def test_receptive_field_by_perturbation(unit):
+    keras.utils.set_random_seed(3)
+    seen = reached(build("wavenet", **SMALL, unit=unit), 32)
+    half = (receptive_field(2, 3, 3) - 1) // 2
+    assert half == 14
+    assert seen.min() >= 32 - half
+    assert seen.max() <= 32 + half
+    if unit == "gated":  # a rectified unit may be shut
+        assert (seen.min(), seen.max()) == (32 - half, 32 + half)
+
+
+def test_causal_sees_only_the_past():
+    keras.utils.set_random_seed(3)
+    seen = reached(build("wavenet", **SMALL, causal=True), 20)
+    assert (seen.min(), seen.max()) == (20, 20 + receptive_field(2, 3, 3) - 1)
+
+
+def test_defaults_of_the_guide():
+    network = build("wavenet")
+    dilated = [layer for layer in network.layers if layer.name.endswith("_filter")]
+    assert [layer.dilation_rate[1] for layer in dilated] == [1, 2, 4, 8, 16, 32, 64, 128] * 2
+    assert {(layer.filters, layer.kernel_size) for layer in dilated} == {(32, (1, 3))}
+    assert network.get_layer("block2_layer8_skip").filters == 64
+    assert network.output_shape == (None, 6)
+
+
+@pytest.mark.parametrize("pooling", ["average", "attention"])
+def test_shapes_of_all_heads(pooling):
+    network = build("wavenet", **SMALL, pooling=pooling, regress=True)
+    out = network(np.zeros((3, 64), np.float32))
+    shapes = {name: tuple(head.shape) for name, head in out.items()}
+    assert shapes == {"logits": (3, 6), "localisation": (3, 64), "depth": (3, 1), "period": (3, 1)}
+
+
+def test_attention_is_a_weighted_mean_over_time():
+    network = build("wavenet", **SMALL, pooling="attention")
+    views = np.random.default_rng(2).normal(0, 1, (2, 64)).astype(np.float32)
+    names = ("features", "attention_weights", "logits")
+    inner = keras.Model(network.inputs[0], [network.get_layer(name).output for name in names])
+    features, weights, logits = (keras.ops.convert_to_numpy(part) for part in inner(views))
+    assert weights.sum(axis=-1) == pytest.approx(1.0, abs=1e-5)
+    kernel, bias = (keras.ops.convert_to_numpy(w) for w in network.get_layer("logits").weights)
+    expected = np.einsum("nt,ntc->nc", weights[:, 0], features[:, 0]) @ kernel + bias
+    assert logits == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_round_trip_through_a_file_changes_nothing(tmp_path):
+    network = build("wavenet", **SMALL, pooling="attention", causal=True, regress=True)
+    network.save(tmp_path / "w.keras")
+    again = keras.saving.load_model(tmp_path / "w.keras")
+    views = np.random.default_rng(2).normal(0, 1, (2, 64)).astype(np.float32)
+    for head in ("logits", "localisation", "depth", "period"):
+        assert np.array_equal(output(network, views, head), output(again, views, head))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"unit": "tanh"}, "unit is 'tanh', it should be one of gated, relu"),
+        ({"pooling": "max"}, "should be one of average, attention"),
+        ({"blocks": 0}, "blocks is 0"),
+        ({"widths": 3}, "no option widths"),
+    ],
+)
+def test_unknown_options_are_refused(options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        build("wavenet", **options)
+
+
+def test_unknown_architectures_are_refused():
+    with pytest.raises(ConfigurationError, match="no architecture 'resnet'; there are spectral_cnn"):
+        build("resnet")
+
+
+STEP = """
+import sys
+import keras, numpy as np
+from larun.network.architectures import build
+assert keras.backend.backend() == sys.argv[1]
+keras.utils.set_random_seed(1)
+network = build("wavenet", 0.0, length=64, residual=4, skip=6, blocks=1, depth=3, localise=True, regress=True)
+rng = np.random.default_rng(0)
+views, label = rng.normal(0, 1, (8, 64)).astype("float32"), np.arange(8) % 6
+for layer in network.layers:
+    layer.set_weights([rng.normal(0, 0.3, w.shape).astype("float32") for w in layer.get_weights()])
+targets = {"logits": label, "localisation": (views > 1).astype("float32"), "depth": np.ones((8, 1)),
+           "period": np.ones((8, 1))}
+losses = {"logits": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+          "localisation": keras.losses.BinaryCrossentropy(from_logits=True), "depth": "mse", "period": "mse"}
+network.compile(keras.optimizers.SGD(0.05), losses)
+print([float(network.train_on_batch(views, targets, return_dict=True)["loss"]) for _ in range(3)])
+"""
+
+
+def test_a_step_is_the_same_under_tensorflow_and_jax():
+    losses = {}
+    for backend in ("tensorflow", "jax"):
+        environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
+        run = subprocess.run(
+            [sys.executable, "-c", STEP, backend], env=environment, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, run.stderr[-2000:]
+        losses[backend] = json.loads(run.stdout.strip().splitlines()[-1])
+    assert losses["jax"] == pytest.approx(losses["tensorflow"], rel=1e-4)
+    assert losses["jax"][2] < losses["jax"][0]
