@@ -145,6 +145,9 @@ class SearchSettings(Section):
     """Detrending and period search."""
 
     window_d: float = Field(1.0, gt=0, description="window of the robust detrending, days")
+    prewhiten: bool = Field(
+        True, description="take rotation and pulsation that the trend cannot follow out before it, as sinusoids"
+    )
     bin_minutes: float = Field(10.0, ge=0, description="bin of the period search, minutes; 0 for none")
     min_period_d: float = Field(0.5, gt=0, description="shortest trial period, days")
     max_period_d: float = Field(15.0, gt=0, description="longest trial period, days")

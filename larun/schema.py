@@ -209,6 +209,7 @@ EVENT_COLUMNS: tuple[Column, ...] = (
     Column("variability_power", "float32", None, "share of the variance that it explains (generalised Lomb-Scargle)"),
     Column("variability_log_fap", "float32", None, "log10 of the probability that white noise has such a peak (Baluev 2008)"),
     Column("variability_kind", "uint8", None, "0 none, 1 rotation, 2 pulsation"),
+    Column("n_waves", "uint8", None, "waves of the star that were taken out before detrending; 0 where the trend sufficed"),
     Column("n_good", "int32", None, "cadences that the search could use; 0 where there is no light curve"),
     Column("flags", "uint32", None, "bits of EventFlag; epoch_pile_up, which needs the whole sector, in candidates only"),
 )  # fmt: skip

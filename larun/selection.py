@@ -111,3 +111,25 @@ def level_and_scatter(values, work):
     for i in range(n):
         work[i] = abs(work[i] - level)
     return float(level), MAD_TO_SIGMA * median(work, n)
+
+
+@njit(cache=True, nogil=True)
+def point_to_point_scatter(flux):
+    """Robust standard deviation of one cadence from the differences of successive ones; 0 where unknown.
+
+    Parameters
+    ----------
+    flux : (cadence,) float
+        NaN where missing.
+    """
+    differences = np.empty(len(flux), flux.dtype)
+    used = 0
+    before = np.nan
+    for value in flux:
+        if np.isnan(value):
+            continue
+        if not np.isnan(before):
+            differences[used] = abs(value - before)
+            used += 1
+        before = value
+    return float(median(differences, used)) * MAD_TO_SIGMA / np.sqrt(2.0) if used else 0.0

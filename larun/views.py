@@ -32,8 +32,8 @@ from numba import njit
 
 from larun.lightcurve import Shard
 from larun.schema import VIEW_DEFINITION, VIEW_LENGTH
-from larun.selection import select
-from larun.units import HOURS_PER_DAY, MAD_TO_SIGMA, PPM
+from larun.selection import point_to_point_scatter, select
+from larun.units import HOURS_PER_DAY, PPM
 
 _LENGTHS = dict(VIEW_DEFINITION["views"])
 GLOBAL, LOCAL, SECTOR = _LENGTHS["global"], _LENGTHS["odd"], _LENGTHS["sector"]
@@ -184,31 +184,6 @@ def _sector_view(time, relative, detrended, position, out):
         else:
             error = noise if counts[i] < 3 else noise * _MEDIAN_ERROR / math.sqrt(counts[i])
             out[i] = max(-1.0, min(1.0, math.asinh(out[i] / error) * _COMPRESSED_UNIT))
-
-
-@njit(cache=True, nogil=True)
-def point_to_point_scatter(flux):
-    """Robust standard deviation of one cadence from the differences of successive ones; 0 where unknown.
-
-    Parameters
-    ----------
-    flux : (cadence,) float32
-        NaN where missing.
-    """
-    differences = np.empty(len(flux), np.float32)
-    used = 0
-    before = np.float32(np.nan)
-    for i in range(len(flux)):
-        value = flux[i]
-        if math.isnan(value):
-            continue
-        if not math.isnan(before):
-            differences[used] = abs(value - before)
-            used += 1
-        before = value
-    if used == 0:
-        return 0.0
-    return float(_median(differences[:used])) * MAD_TO_SIGMA / math.sqrt(2.0)
 
 
 @njit(cache=True, nogil=True)

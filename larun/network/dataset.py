@@ -15,8 +15,8 @@ from larun.network.injection import HOUR_D, Host, draw_label, inject
 from larun.network.labelled import HYBRID, REAL, SIMULATED, LabelledViews, concatenate
 from larun.network.simulated import simulated_views
 from larun.search.detrend import detrend
+from larun.selection import point_to_point_scatter
 from larun.units import MAD_TO_SIGMA
-from larun.views import point_to_point_scatter
 
 SHORT_CADENCE_D = 5.0 / 1440.0
 PER_STAR = 3

@@ -9,6 +9,7 @@ import numpy as np
 from larun.config import SearchSettings
 from larun.search.detrend import detrend
 from larun.search.prepare import clip
+from larun.search.prewhiten import LESS, TRANSIT_H, transit_scatter, without_waves
 from larun.search.variability import variability
 from larun.units import HOURS_PER_DAY
 
@@ -27,7 +28,7 @@ class Flat:
     sigma : (star,) float64
         Robust scatter per cadence, before clipping.
     variability : dict of str to (star,) array
-        See `larun.search.variability.variability`.
+        See `larun.search.variability.variability`; and `n_waves`, waves that were taken out before the trend.
     """
 
     flux: np.ndarray
@@ -47,9 +48,21 @@ def flatten(relative: np.ndarray, time: np.ndarray, cadence_d: float, settings: 
     cadence_d : float
         Time between cadences, days.
     settings : SearchSettings
-        `window_d` and `min_duration_h` are used.
+        `window_d`, `prewhiten` and `min_duration_h` are used.
     """
-    flux = detrend(relative, time, settings.window_d)
+
+    def detrended(flux: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        flat = detrend(flux, time, settings.window_d)
+        return flat, clip(flat, isolated_dips=isolated)
+
     isolated = settings.min_duration_h / HOURS_PER_DAY >= ISOLATED_CADENCES * cadence_d
-    sigma = clip(flux, isolated_dips=isolated)
-    return Flat(flux, sigma, variability(relative, flux, time, cadence_d))
+    flux, sigma = detrended(relative)
+    seen = variability(relative, flux, time, cadence_d)
+    seen["n_waves"] = np.zeros(len(relative), np.uint8)
+    if settings.prewhiten:
+        cadences = max(round(TRANSIT_H / HOURS_PER_DAY / cadence_d), 1) if cadence_d > 0 else 1
+        for row, calm, n_waves in without_waves(relative, flux, seen, sigma, time, cadence_d, settings.window_d):
+            flat, scatter = detrended(calm[None])
+            if transit_scatter(flat[0], cadences) < LESS * transit_scatter(flux[row], cadences):
+                flux[row], sigma[row], seen["n_waves"][row] = flat[0], scatter[0], n_waves
+    return Flat(flux, sigma, seen)

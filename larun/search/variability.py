@@ -131,7 +131,7 @@ def variability(relative: np.ndarray, detrended: np.ndarray, time: np.ndarray, c
             if n_bins < FEWEST_BINS:
                 continue
             peak = int(np.argmax(power))
-            height, frequency = _vertex(power, peak, spectra.frequency)
+            height, frequency = vertex(power, peak, spectra.frequency)
             log_fap = log_false_alarm(height, n_bins, spectra.frequency[-1], spectra.span_d)
             found["variability_period_d"][first + i] = 1 / frequency
             found["variability_amplitude_ppm"][first + i] = amplitude[peak] * PPM
@@ -298,7 +298,7 @@ def _power(flux, share, products, window, first):
     return power, amplitude
 
 
-def _vertex(power: np.ndarray, peak: int, frequency: np.ndarray) -> tuple[float, float]:
+def vertex(power: np.ndarray, peak: int, frequency: np.ndarray) -> tuple[float, float]:
     """Height and frequency of the parabola through a peak and its neighbours."""
     if peak in {0, len(power) - 1}:
         return float(power[peak]), float(frequency[peak])

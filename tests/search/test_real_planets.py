@@ -5,6 +5,7 @@ import pytest
 from larun.archive.files import read
 from larun.config import SearchSettings, VetSettings
 from larun.lightcurve import shard_of
+from larun.network.bank import read_bank
 from larun.schema import EventFlag
 from larun.search.pipeline import search_shard
 from larun.vet import flag
@@ -43,3 +44,18 @@ def test_an_eclipsing_binary_is_flagged(real_data):
     event, star = event_of(real_data / "fits" / SPOC.format(117544915))
     flags = EventFlag(int(flag(event, radius=star.radius, logg=star.logg, settings=VetSettings())))
     assert EventFlag.SECONDARY | EventFlag.TOO_DEEP in flags
+
+
+@pytest.mark.parametrize(
+    ("target", "piece", "period_d"),
+    [("TIC 200322593", 0, 1.239153), ("TIC 200322593", 2, 1.239153), ("TIC 441420236", 0, 8.463)],
+)
+def test_planets_of_spotted_stars_are_found_at_their_period(real_data, target, piece, period_d):
+    """TOI-540 rotates in 17.4 h, AU Mic flares and varies by 3 %: without pre-whitening their rotation wins."""
+    curve = [curve for curve in read_bank(real_data) if curve.star == target][piece]
+    event = search_shard(curve.shard(), SearchSettings()).events[0]
+    assert event["period_d"] == pytest.approx(period_d, rel=2e-3)
+    assert event["snr"] > 7
+    assert event["n_waves"] > 0
+    plain = search_shard(curve.shard(), SearchSettings(prewhiten=False)).events[0]
+    assert plain["period_d"] != pytest.approx(period_d, rel=2e-2)
