@@ -22,21 +22,23 @@ def train(config: str | None = None, overrides: dict[str, Any] | None = None) ->
     Parameters
     ----------
     config : str, optional
-        TOML file with settings, of which `root` says where the bundle goes.
+        TOML or YAML file with settings, of which `root` says where the bundle goes.
     overrides : dict, optional
         Settings that win over file and environment.
 
     Returns
     -------
     dict
-        `bundle` (name/version), `folder`, `digest`, `metrics`.
+        `bundle` (name/version), `folder`, `digest`, `metrics`; None and no metrics where `training.epochs` is 0.
     """
     settings = load(config, **(overrides or {}))
     root = Root(settings.root, settings.storage_options)
     root.check_writable()
     views = functools.cache(lambda total: Progress("views", total))
-    epochs = Progress("epochs", settings.train.epochs)
+    epochs = Progress("epochs", settings.training.epochs)
     spec = train_task(settings, epochs, lambda done, total: views(total)(done))
+    if spec is None:
+        return {"bundle": None, "folder": None, "digest": None, "metrics": {}}
     bundle = load_bundle(spec, root)
     create_markdown_artifact(bundle.files[CARD_FILE].decode(), key="model-card", description=spec)
     return {

@@ -1,6 +1,6 @@
-"""Settings: one frozen model, read from TOML and ``LARUN_*`` environment variables.
+"""Settings: one frozen model, read from TOML or YAML and ``LARUN_*`` environment variables.
 
-Precedence, highest first: arguments of `load`, environment (``LARUN_SEARCH__WINDOW_D=1.2``), the TOML file,
+Precedence, highest first: arguments of `load`, environment (``LARUN_SEARCH__WINDOW_D=1.2``), the file,
 the defaults below. Unknown keys are refused with the nearest known name.
 """
 
@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from larun.errors import ConfigurationError
@@ -194,25 +194,77 @@ class SweepSettings(Section):
     shards_per_task: int = Field(1, ge=1, description="whole shards that one task run sweeps")
 
 
-class TrainSettings(Section):
-    """Training of the network."""
+class ModelSettings(Section):
+    """The network that training makes."""
 
-    name: str = Field("spectral-cnn", description="name of the bundle")
-    architecture: Literal["spectral_cnn"] = Field("spectral_cnn", description="network to train")
-    start_from: str = Field("", description="bundle whose weights training goes on from; empty for random weights")
-    data: str = Field("simulated", description="labelled light curves: a folder with lc_bank.npz, or `simulated`")
+    name: str = Field("spectral-cnn", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the bundle")
+    version: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]*$", description="version of the bundle; empty for the next number, 0001 first"
+    )
+    architecture: Literal["spectral_cnn", "spectral_cnn_plain"] = Field("spectral_cnn", description="network to train")
+    input_size: Literal[1024] = Field(1024, description="samples of a view; the view definition fixes it")
+    num_classes: Literal[6] = Field(6, description="classes; the schema fixes them")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of the dense layer's units left out while training")
+
+
+class DatasetSettings(Section):
+    """Labelled light curves, and how their stars are split."""
+
+    data: str = Field(
+        "simulated",
+        description="where they come from: a folder with a bank or a table of labels, or `simulated`",
+    )
     stars: int = Field(600, ge=12, description="stars of the simulated training sector")
     injections: int = Field(2000, ge=0, description="shapes injected into quiet light curves")
     hold_out: tuple[str, ...] = Field(
         (), description="stars that are only scored, never trained on, such as `TIC 261136679`"
     )
-    epochs: int = Field(40, ge=0, description="passes over the training views; 0 only prepares them")
-    batch_size: int = Field(64, ge=1, description="views per step")
-    learning_rate: float = Field(2e-3, gt=0, description="peak of the cosine schedule")
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="share of the stars held out to validate")
     test_fraction: float = Field(0.15, gt=0, lt=1, description="share of the stars held out to the end")
-    augment: bool = Field(True, description="noise, shift, scale and dropout on the training views")
+
+
+class TrainingSettings(Section):
+    """Training of the network."""
+
+    epochs: int = Field(40, ge=0, description="passes over the training views; 0 only prepares them")
+    batch_size: int = Field(64, ge=1, description="views per step")
+    learning_rate: float = Field(2e-3, gt=0, description="learning rate, of the cosine its peak")
+    schedule: Literal["cosine", "plateau", "constant"] = Field(
+        "cosine", description="learning rate over the epochs; plateau halves it where validation no longer improves"
+    )
+    weight_decay: float = Field(1e-3, ge=0, description="decoupled weight decay of AdamW")
+    class_weights: Literal["none", "sqrt", "balanced"] = Field(
+        "sqrt", description="weight of a class: one, or one over its share or the root of it"
+    )
+    early_stopping: bool = Field(True, description="stop where validation no longer improves")
+    patience: int = Field(14, ge=1, description="epochs without a better validation before it stops")
+    start_from: str = Field("", description="bundle whose weights training goes on from; empty for random weights")
+    output: str = Field("", description="folder or s3:// address that the bundle is written to beside the root")
     seed: int = Field(1, ge=0, description="seed of everything random in training")
+
+
+class AugmentationSettings(Section):
+    """How far training views are varied; each variation has its own setting, 0 or no range for none."""
+
+    enabled: bool = Field(True, description="whether views are varied at all")
+    noise: float = Field(0.01, ge=0, description="standard deviation of the Gaussian noise that is added")
+    shift: float = Field(
+        0.1, ge=0, lt=1, description="largest shift in time: of the sector view in lengths, else in durations"
+    )
+    scale: tuple[float, float] = Field((0.9, 1.1), description="range of the factor of all samples")
+    depth: tuple[float, float] = Field((0.8, 1.2), description="range of the factor of views in units of the depth")
+    dropout: float = Field(0.05, ge=0, lt=1, description="share of the samples set to zero")
+    mirror: bool = Field(True, description="reverse time in half of the views, swap odd and even in another half")
+    mixup: float = Field(
+        0.0, ge=0, description="alpha of mixup, which mixes pairs of views and their labels; 0 for none, 0.2 is usual"
+    )
+
+    @field_validator("scale", "depth")
+    @classmethod
+    def _range_around_one(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= 1 <= value[1]:
+            raise ValueError("a range of factors has a lower end of 0 to 1 and an upper end of 1 or more")
+        return value
 
 
 class RunSettings(Section):
@@ -242,7 +294,10 @@ class Settings(BaseSettings):
     search: SearchSettings = Field(default_factory=SearchSettings)
     vet: VetSettings = Field(default_factory=VetSettings)
     sweep: SweepSettings = Field(default_factory=SweepSettings)
-    train: TrainSettings = Field(default_factory=TrainSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    dataset: DatasetSettings = Field(default_factory=DatasetSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
     run: RunSettings = Field(default_factory=RunSettings)
 
 
@@ -258,7 +313,8 @@ def load(path: str | Path | None = None, **overrides: Any) -> Settings:
     Parameters
     ----------
     path : path, optional
-        TOML file; by default the one that ``LARUN_CONFIG`` names, else none.
+        TOML file, or YAML where its name ends in .yaml or .yml; by default the one that ``LARUN_CONFIG`` names,
+        else none.
     **overrides
         Values that win over file and environment; nested sections as dictionaries.
 
@@ -273,7 +329,7 @@ def load(path: str | Path | None = None, **overrides: Any) -> Settings:
         The file cannot be read, or a key or value is wrong; names the key and the nearest known one.
     """
     path = path or os.environ.get("LARUN_CONFIG")
-    values = _read_toml(Path(path)) if path else {}
+    values = _read_file(Path(path)) if path else {}
     _refuse_unknown_variables()
     values = _merge(values, _environment(), overrides)
     try:
@@ -284,13 +340,31 @@ def load(path: str | Path | None = None, **overrides: Any) -> Settings:
         raise ConfigurationError(f"environment: {error}; lists and tables are written as JSON") from error
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not text in UTF-8: {error}") from error
+    if path.suffix in {".yaml", ".yml"}:
+        return _parse_yaml(path, text)
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+
+
+def _parse_yaml(path: Path, text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values or {}, dict):
+        raise ConfigurationError(f"{path} should hold sections of settings, it holds a {type(values).__name__}")
+    return values or {}
 
 
 def _environment() -> dict[str, Any]:

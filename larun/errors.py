@@ -19,6 +19,7 @@
     │   ├── PlanMismatch          the store holds another plan; names the fields that differ
     │   └── NotInStore            a sector, run or target that the store does not hold
     ├── BundleError               a model bundle is incomplete, altered or of another version
+    ├── DeviceMemoryError         the device that trains has not enough memory for a batch
     └── RunFailed                 a survey run ended without its result
         └── RunDeferred           an archive was out of service, or another run holds the lease; run it again later
 
@@ -108,6 +109,10 @@ class NotInStore(StoreError):
 
 class BundleError(LarunError):
     """A model bundle is incomplete, altered or of another version."""
+
+
+class DeviceMemoryError(LarunError):
+    """The device that trains has not enough memory for a batch."""
 
 
 class RunFailed(LarunError):

@@ -1,5 +1,6 @@
 """Settings from defaults, TOML, environment and arguments."""
 
+import json
 import os
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def test_unreadable_files_are_explained(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot read the configuration"):
         load(tmp_path / "absent.toml")
     (tmp_path / "latin.toml").write_bytes(b"root = '\xe9'")
-    with pytest.raises(ConfigurationError, match="not valid TOML"):
+    with pytest.raises(ConfigurationError, match="not text in UTF-8"):
         load(tmp_path / "latin.toml")
 
 
@@ -96,10 +97,10 @@ def test_wrong_access_options_are_refused_and_not_shown(monkeypatch):
 
 
 def test_lists_in_the_environment_are_json(monkeypatch):
-    monkeypatch.setenv("LARUN_TRAIN__HOLD_OUT", '["TIC 1", "TIC 2"]')
-    assert load().train.hold_out == ("TIC 1", "TIC 2")
-    monkeypatch.setenv("LARUN_TRAIN__HOLD_OUT", "[TIC 1")
-    with pytest.raises(ConfigurationError, match="LARUN_TRAIN__HOLD_OUT should be JSON"):
+    monkeypatch.setenv("LARUN_DATASET__HOLD_OUT", '["TIC 1", "TIC 2"]')
+    assert load().dataset.hold_out == ("TIC 1", "TIC 2")
+    monkeypatch.setenv("LARUN_DATASET__HOLD_OUT", "[TIC 1")
+    with pytest.raises(ConfigurationError, match="LARUN_DATASET__HOLD_OUT should be JSON"):
         load()
 
 
@@ -107,6 +108,46 @@ def test_default_file_is_the_checked_in_one_and_says_the_defaults(tmp_path):
     checked_in = Path(__file__).parents[1] / "data" / "larun.toml"
     assert checked_in.read_text(encoding="utf-8") == config.default_toml(), "run `make schema`"
     assert load(checked_in) == load()
+
+
+GUIDE = """
+model: {name: exo, version: "1.0", input_size: 1024, num_classes: 6}
+training: {epochs: 50, batch_size: 32, learning_rate: 0.001, early_stopping: true, patience: 10}
+augmentation: {noise: 0.01, shift: 0.1, scale: [0.9, 1.1], dropout: 0.05, depth: [0.8, 1.2], mixup: 0.2}
+"""
+
+
+def test_the_guides_training_file_is_read_as_yaml_and_as_toml(tmp_path):
+    (tmp_path / "guide.yaml").write_text(GUIDE)
+    settings = load(tmp_path / "guide.yaml")
+    assert (settings.model.name, settings.model.version) == ("exo", "1.0")
+    assert (settings.training.epochs, settings.training.patience) == (50, 10)
+    assert settings.augmentation.depth == (0.8, 1.2)
+    sections = {name: getattr(settings, name).model_dump(mode="json") for name in ("model", "training", "augmentation")}
+    lines = [
+        line
+        for name, values in sections.items()
+        for line in (f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()))
+    ]
+    (tmp_path / "guide.toml").write_text("\n".join(lines))
+    assert load(tmp_path / "guide.toml") == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model: [", "not valid YAML"),
+        ("- 1", "holds a list"),
+        ("training: {epoch: 3}", r"training\.epoch is no setting; did you mean training\.epochs"),
+        ("model: {input_size: 2048}", r"model\.input_size: .*1024"),
+        ("augmentation: {scale: [1.1, 1.2]}", "lower end of 0 to 1"),
+        ("model: {name: ../up}", r"model\.name"),
+    ],
+)
+def test_what_is_wrong_in_a_yaml_file_is_named(tmp_path, text, said):
+    (tmp_path / "settings.yml").write_text(text)
+    with pytest.raises(ConfigurationError, match=said):
+        load(tmp_path / "settings.yml")
 
 
 def test_settings_are_frozen():

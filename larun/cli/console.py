@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FAILED = 1
 USAGE = 2
 
-ConfigOption = Annotated[str | None, typer.Option("--config", metavar="FILE", help="TOML file with settings.")]
+ConfigOption = Annotated[str | None, typer.Option("--config", metavar="FILE", help="TOML or YAML file with settings.")]
 RootOption = Annotated[str | None, typer.Option("--root", help="Survey root: a folder or s3://bucket/prefix.")]
 VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Show the log, and tracebacks of errors.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]

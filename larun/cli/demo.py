@@ -13,13 +13,9 @@ from larun.cli.console import Given, print_json, print_table, survey_root
 SECTOR = 1
 _INGEST = {"shard_targets": 64, "chunk_targets": 16}
 _TRAIN = {
-    "data": "simulated",
-    "name": "demo",
-    "start_from": "default",
-    "stars": 240,
-    "injections": 600,
-    "epochs": 6,
-    "learning_rate": 2e-4,
+    "model": {"name": "demo"},
+    "dataset": {"data": "simulated", "stars": 240, "injections": 600},
+    "training": {"start_from": "default", "epochs": 6, "learning_rate": 2e-4},
 }
 """Short: it goes on from the bundle that comes with larun, which was trained at length on real light curves."""
 
@@ -40,7 +36,7 @@ def run_demo(options: Given, run: Callable[..., dict[str, Any]], stars: int, jso
     json : bool
         Print one JSON object instead of tables.
     """
-    overrides = {"simulate": {"stars": stars}, "ingest": _INGEST, "train": _TRAIN}
+    overrides = {"simulate": {"stars": stars}, "ingest": _INGEST, **_TRAIN}
     run("ingest", sector=SECTOR, archive="simulated", overrides=options.overrides(**overrides))
     trained = run("train", overrides=options.overrides(**overrides))
     chosen = options.overrides(**overrides, sweep={"bundle": trained["bundle"]})

@@ -124,12 +124,12 @@ def check_train(settings: Settings) -> None:
     LarunError
         As the flow would.
     """
-    if settings.train.data != "simulated":
+    if settings.dataset.data != "simulated":
         from larun.network.bank import read_bank
 
-        read_bank(settings.train.data)
-    if settings.train.start_from:
-        check_bundle(settings, settings.train.start_from)
+        read_bank(settings.dataset.data)
+    if settings.training.start_from:
+        check_bundle(settings, settings.training.start_from)
     _check_root(settings)
 
 

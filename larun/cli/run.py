@@ -187,7 +187,24 @@ def train(
         str | None, typer.Option("--data", help="Labelled light curves: a folder with lc_bank.npz, or simulated.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the bundle.")] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=0, help="Passes over the training views.")] = None,
+    version: Annotated[str | None, typer.Option("--version", help="Its version; by default the next number.")] = None,
+    architecture: Annotated[
+        str | None, typer.Option("--architecture", help="Network: spectral_cnn, spectral_cnn_plain.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=0, help="Passes over the training views; 0 only prepares them.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Views per step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Learning rate at its peak.")] = None,
+    augment: Annotated[
+        bool | None, typer.Option("--augment/--no-augment", help="Vary the training views, see [augmentation].")
+    ] = None,
+    class_weights: Annotated[
+        str | None, typer.Option("--class-weights", help="none, sqrt or balanced: how much rare classes count.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", help="Write the bundle also to this folder or s3:// address.")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")] = None,
     root: RootOption = None,
     config: ConfigOption = None,
@@ -196,12 +213,27 @@ def train(
 ) -> None:
     """Train the network and write a model bundle."""
     options = given(context, config, root, verbose)
-    chosen = {"train": {"data": data, "name": name, "epochs": epochs, "seed": seed}}
+    chosen = {
+        "model": {"name": name, "version": version, "architecture": architecture},
+        "dataset": {"data": data},
+        "training": {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "class_weights": class_weights,
+            "output": output,
+            "seed": seed,
+        },
+        "augmentation": {"enabled": augment},
+    }
     preflight.check_train(options.settings(**chosen))
     with _flows(options) as run:
         result = run("train", overrides=options.overrides(**chosen))
     if json:
         print_json(result)
+        return
+    if result["bundle"] is None:
+        typer.echo("the light curves are prepared; with --epochs 1 or more a network is trained on them")
         return
     typer.echo(f"bundle {result['bundle']} is in {result['folder']}")
 

@@ -2,56 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import keras
 import numpy as np
 from keras import ops
 
+from larun.config import AugmentationSettings
 from larun.schema import VIEW_DEFINITION, VIEW_LENGTH
-
-
-@dataclass(frozen=True)
-class Augment:
-    """How far training views are varied.
-
-    Parameters
-    ----------
-    noise : float
-        Standard deviation of the Gaussian noise that is added.
-    shift : float
-        Largest shift: of the sector view in lengths, of the local views in durations of the event, since an
-        epoch found by search is never off by more.
-    scale : float
-        Largest relative change of every sample.
-    depth : float
-        Largest relative change of the views in units of the depth, as by an error of the depth.
-    dropout : float
-        Share of the samples set to zero.
-    mirror : bool
-        Reverse time in every view of half of the samples, and swap odd and even in another half.
-    """
-
-    noise: float = 0.01
-    shift: float = 0.1
-    scale: float = 0.1
-    depth: float = 0.2
-    dropout: float = 0.05
-    mirror: bool = True
 
 
 class Augmentation(keras.layers.Layer):
     """Vary views while training; does nothing otherwise.
 
+    An epoch found by search is never off by more than a share of the duration, so local views are shifted by that;
+    the global view, in which the transit is one of many bins, is not shifted.
+
     Parameters
     ----------
-    settings : Augment
+    settings : AugmentationSettings
         How far.
     seed : int
         Seed of all draws.
     """
 
-    def __init__(self, settings: Augment, seed: int, **kwargs):
+    def __init__(self, settings: AugmentationSettings, seed: int, **kwargs):
         super().__init__(**kwargs)
         self.settings = settings
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -68,8 +41,8 @@ class Augmentation(keras.layers.Layer):
         n = ops.shape(views)[0]
         s = self.settings
         views = ops.take_along_axis(views, self._indices(n), axis=1)
-        views = views * self._between(n, 1.0 - s.scale, 1.0 + s.scale)
-        depth = self._between(n, 1.0 - s.depth, 1.0 + s.depth)
+        views = views * self._between(n, *s.scale)
+        depth = self._between(n, *s.depth)
         views = views * (1.0 + self._in_depth * (depth - 1.0))
         views = views + keras.random.normal(ops.shape(views), 0.0, 1.0, seed=self.seed_generator) * s.noise
         keep = keras.random.uniform(ops.shape(views), seed=self.seed_generator) >= s.dropout
@@ -89,6 +62,39 @@ class Augmentation(keras.layers.Layer):
             swapped = ops.cast(self._between(n, 0.0, 1.0) < 0.5, "float32")
             start = start * (1.0 - swapped) + ops.cast(self._partner, "float32") * swapped
         return ops.cast(start + ops.clip(place, 0.0, self._length - 1.0), "int32")
+
+
+class Mixup(keras.layers.Layer):
+    """Mix every view with another of its batch, and their targets in the same shares (Zhang et al. 2018).
+
+    Parameters
+    ----------
+    alpha : float
+        The share of the first is drawn from Beta(alpha, alpha), for every pair anew.
+    seed : int
+        Seed of all draws.
+    """
+
+    def __init__(self, alpha: float, seed: int, **kwargs):
+        super().__init__(**kwargs)
+        self.alpha = alpha
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, views, targets, training=False):
+        """Views (n, 1024) and targets (n, 6), of the same shapes."""
+        if not training:
+            return views, targets
+        n = ops.shape(views)[0]
+        # Sorting random numbers is a permutation that every backend draws alike.
+        other = ops.argsort(keras.random.uniform((n,), seed=self.seed_generator))
+        share = keras.random.beta((n, 1), self.alpha, self.alpha, seed=self.seed_generator)
+        # A gamma variate of a small shape may underflow to 0 / 0.
+        share = ops.where(ops.isnan(share), ops.ones_like(share), share)
+
+        def mixed(values):
+            return share * values + (1.0 - share) * ops.take(values, other, axis=0)
+
+        return mixed(views), mixed(targets)
 
 
 def _layout():

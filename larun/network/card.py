@@ -47,6 +47,18 @@ def model_card(manifest: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _augmentation(settings: dict[str, Any]) -> str:
+    """Variations that are on, and how far they go."""
+    if not settings["enabled"]:
+        return "no augmentation"
+    (low, high), (least, most) = settings["scale"], settings["depth"]
+    return (
+        f"augmentation: noise {settings['noise']:g}, shift {settings['shift']:g}, scale {low:g} to {high:g}, depth "
+        f"{least:g} to {most:g}, dropout {settings['dropout']:g}, mixup {settings['mixup']:g}"
+        f"{', mirrored' if settings['mirror'] else ''}"
+    )
+
+
 def _start(manifest: dict[str, Any]) -> str:
     """Where the weights came from, if not from a random draw."""
     start = manifest["started_from"]
@@ -54,14 +66,16 @@ def _start(manifest: dict[str, Any]) -> str:
 
 
 def _training(manifest: dict[str, Any]) -> list[str]:
-    t, data = manifest["training"], manifest["data"]
+    t, data = manifest["settings"]["training"], manifest["data"]
+    done = manifest["training"]
     stars = ", ".join(f"{data['stars'][side]} {side}" for side in (TRAIN, VALIDATION, TEST))
     lines = [
         (
-            f"{t['epochs_run']} of {t['epochs']} epochs, the weights of epoch {t['best_epoch']} (least validation "
-            f"loss), batch {t['batch_size']}, peak learning rate {t['learning_rate']:g}, seed {t['seed']}, "
-            f"augmentation {'on' if t['augment'] else 'off'}. Every view comes from the event that the survey's own "
-            "search found in the light curve. Planets, binaries and anomalies whose event is not their own signal "
+            f"{done['epochs_run']} of {t['epochs']} epochs, the weights of epoch {done['best_epoch']} (chosen by "
+            f"{done['chosen_by']}), batch {t['batch_size']}, learning rate "
+            f"{t['learning_rate']:g} ({t['schedule']}), class weights {t['class_weights']}, seed {t['seed']}, "
+            f"{_augmentation(manifest['settings']['augmentation'])}. Every view comes from the event that the survey's "
+            "own search found in the light curve. Planets, binaries and anomalies whose event is not their own signal "
             "were left out, so the scores say nothing about signals that the search misses."
         ),
         "",

@@ -37,12 +37,12 @@ class Item:
 
 
 def training_views(settings: Settings, report: Callable[[int, int], None]) -> LabelledViews:
-    """Make the labelled views that `settings.train` asks for.
+    """Make the labelled views that `settings.dataset` asks for.
 
     Parameters
     ----------
     settings : Settings
-        `train.data`, `train.stars`, `train.injections`, `train.hold_out`, `train.seed`, and the search.
+        `dataset`, `training.seed`, and the search.
     report : callable
         Given the light curves done and their number.
 
@@ -56,11 +56,11 @@ def training_views(settings: Settings, report: Callable[[int, int], None]) -> La
     InputError
         The folder holds no bank, see `larun.network.bank`.
     """
-    t = settings.train
-    if t.data == SIMULATED:
-        return simulated_views(settings, t.injections, report)
-    items = plan(read_bank(t.data), read_hosts(t.data), t.injections, t.seed, t.hold_out)
-    total = len(items) + t.stars
+    d, seed = settings.dataset, settings.training.seed
+    if d.data == SIMULATED:
+        return simulated_views(settings, d.injections, report)
+    items = plan(read_bank(d.data), read_hosts(d.data), d.injections, seed, d.hold_out)
+    total = len(items) + d.stars
     parts = []
     for done, item in enumerate(items, 1):
         parts.append(item_views(item, settings))
@@ -114,7 +114,7 @@ def item_views(item: Item, settings: Settings) -> LabelledViews:
         fluxes.append(curve.flux)
         examples.append(Example(curve.star, curve.label, REAL, curve.origin, curve.ephemerides))
     if item.injections:
-        rng = np.random.default_rng([settings.train.seed, zlib.crc32(curve.star.encode()), abs(int(curve.time[0]))])
+        rng = np.random.default_rng([settings.training.seed, zlib.crc32(curve.star.encode()), abs(int(curve.time[0]))])
         quiet = detrend(curve.flux[np.newaxis], curve.time, QUIETING_WINDOW_D)[0]
         sigma = point_to_point_scatter(quiet)
         calm = _hourly_excess(quiet, sigma, curve.cadence_d) < MAX_HOURLY_EXCESS

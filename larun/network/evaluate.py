@@ -98,6 +98,11 @@ def average_precision(score: np.ndarray, positive: np.ndarray) -> float:
     return float(np.sum(gained * hits / total))
 
 
+def mean_average_precision(probabilities: np.ndarray, label: np.ndarray) -> float:
+    """Mean over the classes that occur of their average precision."""
+    return float(np.mean([average_precision(probabilities[:, k], label == k) for k in np.unique(label)]))
+
+
 def auc(score: np.ndarray, positive: np.ndarray) -> float:
     """Area below the ROC curve (Mann-Whitney U); NaN unless both kinds are present."""
     n_positive = int(positive.sum())

@@ -43,7 +43,7 @@ def simulated_views(settings: Settings, injections: int, report: Callable[[int, 
     Parameters
     ----------
     settings : Settings
-        `train.stars` and `train.seed`, the simulation's length, cadence and seed, and the search.
+        `dataset.stars` and `training.seed`, the simulation's length, cadence and seed, and the search.
     injections : int
         Shapes to inject.
     report : callable
@@ -54,7 +54,7 @@ def simulated_views(settings: Settings, injections: int, report: Callable[[int, 
     Signals too weak to be seen at all are left out: variables of less than three times the noise of an hour,
     binaries and anomalies whose expected SNR is below 15; planets are judged by whether the search found them.
     """
-    wanted = settings.simulate.model_copy(update=FRACTIONS | {"stars": settings.train.stars})
+    wanted = settings.simulate.model_copy(update=FRACTIONS | {"stars": settings.dataset.stars})
     sector = SimulatedSector(wanted, TRAINING_SECTOR)
     truth = sector.truth.to_pylist()
     total = len(truth) + injections
@@ -72,7 +72,7 @@ def simulated_views(settings: Settings, injections: int, report: Callable[[int, 
         report(min(start + BATCH, len(truth)), total)
     if injections and not quiet:
         raise InputError(f"none of the {len(truth)} simulated stars is quiet; ask for more stars or no injections")
-    rng = np.random.default_rng([settings.train.seed, TRAINING_SECTOR])
+    rng = np.random.default_rng([settings.training.seed, TRAINING_SECTOR])
     for start in range(0, injections, BATCH):
         count = min(BATCH, injections - start)
         stars = [_injected(quiet[rng.integers(len(quiet))], rng) for _ in range(count)]

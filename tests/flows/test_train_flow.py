@@ -22,12 +22,12 @@ def small_training(settings, progress, preparing):
     """Write a bundle as the training does, and tell how far it is."""
     preparing(3, 6)
     preparing(6, 6)
-    for done in range(settings.train.epochs):
+    for done in range(settings.training.epochs):
         progress(done + 1)
     calibration = {"temperature": 1.0, "bias": [0.0] * 6}
     files = dict.fromkeys(BUNDLE_FILES, b"weights") | {CARD_FILE: CARD.encode()}
     bundle = seal(
-        {"name": settings.train.name, "version": "0001", "calibration": calibration, "metrics": {"ap": 0.5}}, files
+        {"name": settings.model.name, "version": "0001", "calibration": calibration, "metrics": {"ap": 0.5}}, files
     )
     save_bundle(bundle, Root(settings.root), paths.bundle(bundle.name, bundle.version))
     return f"{bundle.name}/{bundle.version}"
@@ -37,7 +37,7 @@ def test_the_bundle_its_card_and_its_progress(monkeypatch, tmp_path, prefect_ser
     monkeypatch.setitem(sys.modules, "larun.network.fit", SimpleNamespace(train=small_training))
     heard = []
     with listening(lambda *said: heard.append(said)):
-        result = train(overrides={"root": str(tmp_path), "train": {"name": "small", "epochs": 2}})
+        result = train(overrides={"root": str(tmp_path), "model": {"name": "small"}, "training": {"epochs": 2}})
     assert result["bundle"] == "small/0001"
     assert result["folder"] == str(tmp_path / "models" / "small" / "0001")
     assert result["metrics"] == {"ap": 0.5}

@@ -65,7 +65,9 @@ def data():
 @pytest.fixture(scope="session")
 def small_settings():
     return Settings(
-        train={"epochs": 4, "batch_size": 32, "validation_fraction": 0.2, "test_fraction": 0.2, "name": "small"}
+        model={"name": "small"},
+        dataset={"validation_fraction": 0.2, "test_fraction": 0.2},
+        training={"epochs": 10, "batch_size": 32},
     )
 
 

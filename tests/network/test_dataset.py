@@ -39,7 +39,7 @@ def test_half_of_the_shapes_go_to_each_cadence_and_none_to_planets_or_held_out_s
 
 
 def test_a_host_gives_itself_its_quieted_self_and_shapes():
-    settings = Settings(train={"seed": 3})
+    settings = Settings(training={"seed": 3})
     data = dataset.item_views(dataset.Item(curve("q", NOISE), 8), settings)
     assert data.offered["real noise"] == 1
     assert data.offered["hybrid noise"] == 1
@@ -74,7 +74,7 @@ def test_a_folder_gives_all_three_sources(tmp_path):
     rows = [row(0), row(1), row(2, label="planetary_transit", period_d="3.0", t0="1326.0", duration_h="3")]
     write_bank(tmp_path, rows, curves)
     train = {"data": str(tmp_path), "stars": 12, "injections": 4}
-    settings = Settings(train=train, simulate={"days": 10, "cadence_s": 600})
+    settings = Settings(dataset=train, simulate={"days": 10, "cadence_s": 600})
     done = []
     data = dataset.training_views(settings, lambda at, total: done.append((at, total)))
     assert set(data.source) == {"real", "hybrid", "simulated"}
@@ -85,7 +85,7 @@ def test_a_folder_gives_all_three_sources(tmp_path):
 
 
 def test_a_training_from_nothing_is_simulated_and_deterministic():
-    settings = Settings(train={"stars": 30, "injections": 12}, simulate={"days": 12, "cadence_s": 600})
+    settings = Settings(dataset={"stars": 30, "injections": 12}, simulate={"days": 12, "cadence_s": 600})
     done = []
     data = dataset.training_views(settings, lambda at, total: done.append((at, total)))
     assert set(data.source) == {"simulated"}

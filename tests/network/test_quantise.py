@@ -17,8 +17,8 @@ from larun.network.labelled import TEST, split_by_star
 
 @pytest.fixture(scope="module")
 def held_out(data, small_settings):
-    t = small_settings.train
-    side = split_by_star(data.star, t.validation_fraction, t.test_fraction, t.seed)
+    d = small_settings.dataset
+    side = split_by_star(data.star, d.validation_fraction, d.test_fraction, small_settings.training.seed)
     return data.views[side == TEST]
 
 
