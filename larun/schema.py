@@ -192,6 +192,7 @@ EVENT_COLUMNS: tuple[Column, ...] = (
     Column("depth_err_ppm", "float32", "ppm", "one-sigma error of the depth, red noise included"),
     Column("snr", "float32", None, "depth over its error"),
     Column("sde", "float32", None, "signal detection efficiency of the peak (Kovács et al. 2002)"),
+    Column("detection", "float32", None, "how sure a transit-like signal is, 0 to 1; see larun/search/rating.py"),
     Column("n_transits", "int16", None, "transits with at least half their cadences observed"),
     Column("odd_even_sigma", "float32", None, "difference of odd and even depths over its error"),
     Column("secondary_depth_ppm", "float32", "ppm", "deepest dip at another phase, same duration"),

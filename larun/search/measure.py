@@ -46,7 +46,7 @@ def measure(data: Series, box: Box, n_searched: int) -> np.ndarray:
     event["period_d"] = period
     event["t0_btjd"] = t0 + seen[0] * period
     event["depth_ppm"], event["depth_err_ppm"], event["snr"] = found.depth * ppm, found.error * ppm, box.snr
-    event["sde"] = box.sde
+    event["sde"], event["detection"] = box.sde, box.score
     event["n_transits"] = found.n_transits
     event["odd_even_sigma"] = found.odd_even
     event["single_event_fraction"] = found.largest_share

@@ -1,27 +1,24 @@
-"""The best event of one star, measured at full cadence in its own barycentric time."""
+"""The best event of one star, from the peaks of its spectrum, at full cadence in its own barycentric time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from larun.config import SearchSettings
-from larun.search.transits import (
-    box_power,
-    climb,
-    cumulative,
-    lookup_table,
-    transit_noise,
-    transit_sums,
-)
-from larun.units import HOURS_PER_DAY
+from larun.search import cells
+from larun.search.rating import BOX, rate
+from larun.search.transits import cumulative, lookup_table
+from larun.units import HOURS_PER_DAY, transit_duration_h
 
-HARMONIC_RATIOS = (1 / 3, 0.5, 2 / 3, 1.5, 2.0, 3.0)
+HARMONIC_RATIOS = np.array([1 / 3, 0.5, 2 / 3, 1.5, 2.0, 3.0])
 """Periods that are tried beside the best one."""
 
-COARSE, MIDDLE, FINE = (0, 3), (1, 3), (3, 6)
-"""Rounds of the local search (see `climb`) for peaks, for their harmonics, and for the event itself."""
+COARSE, MIDDLE, FINE = (0.2, 0.05), (0.1, 0.05), (0.05, 0.01)
+"""First and last steps, in durations, of the local search for peaks, for their harmonics, and for the event itself."""
 
 HARMONIC_GAIN = 1.05
 """A harmonic takes over if its gain in chi-square is so much larger."""
@@ -31,12 +28,6 @@ WORTH_REFINING = 0.8
 
 ODD_EVEN_SPLIT = 4.0
 """Odd and even transits that differ by so many sigma double the period."""
-
-MIN_TRANSITS = 2
-"""Peaks with fewer well observed transits only win where no other is left."""
-
-SINGLE_EVENT = 0.9
-"""A transit with a larger share of the dimming counts as a single one."""
 
 DURATION_MARGIN = 0.2
 """Refined durations may lie outside the trial durations by this share."""
@@ -55,11 +46,13 @@ class Series:
     sigma : float
         Robust scatter per cadence of the detrended flux.
     cadence_d : float
-        Time between cadences, days.
+        Time between cadences, days: the length of a cell.
     table : (cell,) int32
         See `larun.search.transits.lookup_table`.
     sums : (cadence + 1,) float64
         See `larun.search.transits.cumulative`.
+    exposures : (cell + 1, 2) float64
+        See `larun.search.cells.lay_out`.
     """
 
     time: np.ndarray
@@ -68,6 +61,15 @@ class Series:
     cadence_d: float
     table: np.ndarray
     sums: np.ndarray
+    exposures: np.ndarray
+
+    def in_cells(self, time_d):
+        """Time, days, as the number of cells since the start of the first exposure."""
+        return (time_d - self.time[0]) / self.cadence_d + 0.5
+
+    def in_days(self, cell):
+        """Inverse of `in_cells`."""
+        return (cell - 0.5) * self.cadence_d + self.time[0]
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,10 @@ class Depths:
 
     Parameters
     ----------
-    number, count : (transit,) int64
-        Number of each transit counted from `Box.t0`, and its cadences.
+    number : (transit,) int64
+        Number of each transit counted from `Box.t0`.
+    count : (transit,) float64
+        Its exposures; those that the box covers in part count in part.
     depth, error, noise : float
         Mean depth, its error, and the noise of the mean over one fully observed transit.
     n_transits : int
@@ -107,6 +111,7 @@ class Box:
     duration: float
     power: float
     sde: float
+    score: float = np.nan
     depths: Depths | None = None
 
     @property
@@ -134,51 +139,15 @@ def series(time: np.ndarray, detrended: np.ndarray, sigma: float, cadence_d: flo
     if len(t) < 2 or not sigma > 0 or not t[-1] > t[0]:
         return None
     flux = (y - y.mean()) / sigma
-    cell = max(cadence_d, (t[-1] - t[0]) / 1e7)
-    return Series(t, flux, sigma, cell, lookup_table(t, cell), cumulative(flux))
+    cell = max(cadence_d, (t[-1] - t[0]) / cells.MOST_CELLS)
+    return Series(t, flux, sigma, cell, lookup_table(t, cell), cumulative(flux), cells.lay_out(t, flux, cell))
 
 
 def depths(data: Series, period: float, t0: float, duration: float) -> Depths:
-    """Measure the transits of one box."""
-    number, count, total = transit_sums(data.time, data.table, data.cadence_d, data.sums, period, t0, duration)
-    full = max(duration / data.cadence_d, 1.0)
-    noise = transit_noise(data.time, data.table, data.cadence_d, data.sums, period, t0, duration)
-    n = int(count.sum())
-    outside = -total.sum() / max(len(data.time) - n, 1)
-    depth = outside - total.sum() / max(n, 1)
-    error = noise / np.sqrt(max(n, 1) / full)
-    dimming = -float(total.sum())
-    return Depths(
-        number=number,
-        count=count,
-        depth=depth,
-        error=error,
-        noise=noise,
-        n_transits=int((count >= 0.5 * full).sum()),
-        odd_even=_odd_even(number, count, total, noise, full),
-        largest_share=min(-float(total.min()) / dimming, 1.0) if dimming > 0 else 1.0,
-    )
-
-
-def _odd_even(number, count, total, noise: float, full: float) -> float:
-    """Difference of odd and even depths over its error.
-
-    The error is the larger of the noise and of the scatter that transits of one kind show among themselves:
-    with few cadences per transit the sampling of ingress and egress, not the noise, decides the depths.
-    """
-    means, errors = [], []
-    for odd in (0, 1):
-        own = (number % 2 == odd) & (count > 0)
-        n = count[own]
-        if not len(n):
-            return np.nan
-        mean = total[own].sum() / n.sum()
-        spread = 0.0
-        if len(n) > 1:
-            spread = np.sqrt(np.sum(n * (total[own] / n - mean) ** 2) / n.sum() / (len(n) - 1))
-        means.append(mean)
-        errors.append(max(noise * np.sqrt(full / n.sum()), spread))
-    return float(abs(means[0] - means[1]) / np.hypot(*errors))
+    """Measure the transits of one box, days."""
+    boxes = _records([Box(period, t0, duration, 0.0, 0.0)], data)
+    rate(data.exposures, boxes[0], _usual_duration(data))
+    return _box(data, boxes[0]).depths
 
 
 def refine(data: Series, starts: list[Box], settings: SearchSettings) -> Box | None:
@@ -198,71 +167,147 @@ def refine(data: Series, starts: list[Box], settings: SearchSettings) -> Box | N
     Box or None
         None where no peak dims.
     """
-    boxes = [_climbed(data, start, settings, COARSE) for start in starts]
-    boxes = [box for box in boxes if box is not None]
-    if not boxes:
+    held = np.zeros(3, BOX)
+    if not _refine(data.exposures, _records(starts, data), _limits(data, settings), held):
         return None
-    best = _true_period(data, max(boxes, key=_merit), settings)
-    return _climbed(data, best, settings, FINE) or best
+    return _box(data, held[BEST])
 
 
-def _merit(box: Box) -> tuple[bool, float]:
-    """Order of rival boxes: several transits before a single one, then signal-to-noise."""
-    several = box.depths.n_transits >= MIN_TRANSITS and box.depths.largest_share < SINGLE_EVENT
-    return (several, box.snr)
+class Limits(NamedTuple):
+    """What is asked for, in cells; `duty` is the longest duration over the period, `usual_duration` see `rate`."""
+
+    shortest: float
+    longest: float
+    duty: float
+    least_period: float
+    most_period: float
+    usual_duration: float
 
 
-def _climbed(data: Series, start: Box, settings: SearchSettings, rounds: tuple[int, int]) -> Box | None:
-    """Refine one box; None where it does not dim."""
-    shortest = max(settings.min_duration_h / HOURS_PER_DAY * (1 - DURATION_MARGIN), data.cadence_d)
-    longest = max(settings.max_duration_h / HOURS_PER_DAY * (1 + DURATION_MARGIN), shortest)
-    period, t0, duration, power = climb(
-        data.time, data.table, data.cadence_d, data.sums, start.period, start.t0, start.duration,
-        shortest, longest, settings.max_duty_cycle, *rounds,
+def _limits(data: Series, settings: SearchSettings) -> Limits:
+    shortest = max(settings.min_duration_h / HOURS_PER_DAY * (1 - DURATION_MARGIN) / data.cadence_d, 1.0)
+    longest = settings.max_duration_h / HOURS_PER_DAY * (1 + DURATION_MARGIN) / data.cadence_d
+    # Room for two transits.
+    most_d = min((data.time[-1] - data.time[0]) / 2 * 1.02, settings.max_period_d)
+    return Limits(
+        shortest, max(longest, shortest), settings.max_duty_cycle,
+        settings.min_period_d / data.cadence_d, most_d / data.cadence_d, _usual_duration(data),
     )  # fmt: skip
+
+
+def _usual_duration(data: Series) -> float:
+    """Duration of the central transit of a Sun-like star at a period of one cell, cells."""
+    return float(transit_duration_h(data.cadence_d)) / HOURS_PER_DAY / data.cadence_d
+
+
+def _records(boxes: list[Box], data: Series) -> np.ndarray:
+    """Boxes in cells, (box,) of `BOX`."""
+    records = np.zeros(len(boxes), BOX)
+    for record, box in zip(records, boxes, strict=True):
+        record["period"], record["duration"] = box.period / data.cadence_d, box.duration / data.cadence_d
+        record["middle"], record["power"], record["sde"] = data.in_cells(box.t0), box.power, box.sde
+    return records
+
+
+def _box(data: Series, record: np.void) -> Box:
+    """Box in days."""
+    number, count, _ = cells.transits(data.exposures, record["period"], record["middle"], record["duration"])
+    known = Depths(
+        number, count, *(float(record[name]) for name in ("depth", "error", "noise")), int(record["n_transits"]),
+        float(record["odd_even"]), float(record["largest_share"]),
+    )  # fmt: skip
+    return Box(
+        float(record["period"]) * data.cadence_d, float(data.in_days(record["middle"])),
+        float(record["duration"]) * data.cadence_d, float(record["power"]), float(record["sde"]),
+        float(record["score"]), known,
+    )  # fmt: skip
+
+
+BEST, START, RIVAL = 0, 1, 2
+"""Places of the records that `_refine` works with."""
+
+
+@njit(cache=True, nogil=True)
+def _refine(sums, boxes, limits, held):
+    """Fill the record `BEST`; False where no box dims. See `refine`; all in cells."""
+    found = False
+    for i in range(len(boxes)):
+        if _climbed(sums, boxes[i], limits, COARSE) and (not found or boxes[i].score > held[BEST].score):
+            held[BEST] = boxes[i]
+            found = True
+    if not found:
+        return False
+    for _ in range(2):
+        if not _harmonic(sums, held, limits):
+            break
+    _double(sums, held, limits)
+    held[RIVAL] = held[BEST]
+    if _climbed(sums, held[RIVAL], limits, FINE):
+        held[BEST] = held[RIVAL]
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _climbed(sums, box, limits, steps):
+    """Refine and rate one box in place; False where it does not dim."""
+    period, middle, duration, power = cells.climb(
+        sums, box.period, box.middle, box.duration, limits.shortest, limits.longest, limits.duty, *steps
+    )
+    box.period, box.middle, box.duration, box.power = period, middle, duration, power
     if not power > 0:
-        return None
-    return Box(period, t0, duration, power, start.sde, depths(data, period, t0, duration))
+        return False
+    rate(sums, box, limits.usual_duration)
+    return True
 
 
-def _true_period(data: Series, best: Box, settings: SearchSettings) -> Box:
-    """Replace a harmonic by the period it belongs to.
+@njit(cache=True, nogil=True)
+def _try(sums, held, period, middle, limits):
+    """Refine the record `RIVAL` at another ephemeris than that of `START`; False where it does not dim."""
+    held[RIVAL] = held[START]
+    held[RIVAL].period = period
+    held[RIVAL].middle = middle
+    return _climbed(sums, held[RIVAL], limits, MIDDLE)
+
+
+@njit(cache=True, nogil=True)
+def _harmonic(sums, held, limits):
+    """Replace a harmonic by the period it belongs to; False where it is the right one.
 
     A period that gathers all transits gains most: with twice the true period half of the transits are lost,
-    with half of it every other box is empty. Transits that alternate in depth belong to a binary of twice the
-    period.
+    with half of it every other box is empty.
     """
-    for _ in range(2):
-        rivals = [_climbed(data, start, settings, MIDDLE) for start in _harmonics(data, best, settings)]
-        rivals = [box for box in rivals if box and box.power > HARMONIC_GAIN * best.power and _merit(box)[0]]
-        if not rivals:
-            break
-        best = max(rivals, key=lambda box: box.power)
-    if best.depths.odd_even > ODD_EVEN_SPLIT and 2 * best.period <= _longest(data, settings):
-        # Of the two kinds the deeper transits are the primaries.
-        starts = [Box(2 * best.period, best.t0 + k * best.period, best.duration, 0.0, best.sde) for k in (0, 1)]
-        doubled = [_climbed(data, start, settings, MIDDLE) for start in starts]
-        doubled = [box for box in doubled if box and box.depths.n_transits >= MIN_TRANSITS]
-        best = max(doubled, key=lambda box: box.depths.depth, default=best)
-    return best
-
-
-def _longest(data: Series, settings: SearchSettings) -> float:
-    """Longest period that is asked for and leaves room for two transits, days."""
-    return min((data.time[-1] - data.time[0]) / 2 * 1.02, settings.max_period_d)
-
-
-def _harmonics(data: Series, best: Box, settings: SearchSettings) -> list[Box]:
-    """Boxes at simple ratios of a period, at every epoch that can belong to it, that are worth refining."""
-    boxes = []
+    held[START] = held[BEST]
+    start = held[START]
+    taken = False
     for ratio in HARMONIC_RATIOS:
-        period = best.period * ratio
-        if not settings.min_period_d <= period <= _longest(data, settings):
+        period = start.period * ratio
+        if not limits.least_period <= period <= limits.most_period:
             continue
-        duration = min(best.duration, settings.max_duty_cycle * period)
+        duration = min(start.duration, limits.duty * period)
         for k in range(int(np.ceil(ratio))):
-            t0 = best.t0 + k * best.period
-            power = box_power(data.time, data.table, data.cadence_d, data.sums, period, t0, duration)
-            if power > WORTH_REFINING * best.power:
-                boxes.append(Box(period, t0, duration, power, best.sde))
-    return boxes
+            middle = start.middle + k * start.period
+            power = cells.box_power(sums, period, middle, duration)
+            if power <= WORTH_REFINING * start.power or not _try(sums, held, period, middle, limits):
+                continue
+            rival = held[RIVAL]
+            if rival.power > HARMONIC_GAIN * start.power and rival.power > held[BEST].power and rival.trimmed > 0:
+                held[BEST] = rival
+                taken = True
+    return taken
+
+
+@njit(cache=True, nogil=True)
+def _double(sums, held, limits):
+    """Double the period of transits that alternate in depth: a binary, whose deeper eclipses are the primaries."""
+    held[START] = held[BEST]
+    start = held[START]
+    if not start.odd_even > ODD_EVEN_SPLIT or 2 * start.period > limits.most_period:
+        return
+    deepest = 0.0
+    for k in range(2):
+        if not _try(sums, held, 2 * start.period, start.middle + k * start.period, limits):
+            continue
+        rival = held[RIVAL]
+        if rival.n_transits >= 2 and rival.depth > deepest:
+            deepest = rival.depth
+            held[BEST] = rival

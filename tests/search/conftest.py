@@ -12,7 +12,20 @@ KERNEL_MODULES = (
     "selection",
     *(
         f"search.{name}"
-        for name in ("prepare", "detrend", "box", "fold", "peaks", "transits", "refine", "measure", "pipeline")
+        for name in (
+            "prepare",
+            "detrend",
+            "box",
+            "fold",
+            "peaks",
+            "transits",
+            "cells",
+            "template",
+            "rating",
+            "refine",
+            "measure",
+            "pipeline",
+        )
     ),
 )
 

@@ -1,0 +1,201 @@
+"""Sums over the transits of an ephemeris at full cadence, without folding.
+
+Exposures of a star are laid on even cells of one cadence each, and their number and flux are summed up in order of
+time once. The sum over a transit is then the difference of two interpolated entries, and a trial ephemeris costs two
+look-ups per transit instead of one addition per cadence. An exposure that a box covers in part counts in part, as the
+light of a transit's edge does in a long exposure.
+
+All times here are in cells from the start of the first exposure.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from larun.selection import level_and_scatter
+
+MOST_CELLS = 10_000_000
+"""Cells grow longer than a cadence where a light curve would need more of them."""
+
+MIN_WINDOWS = 10
+"""Out-of-transit windows that measure red noise."""
+
+FULL_TRANSIT = 0.5
+"""Share of its exposures with which a transit counts as observed."""
+
+
+@njit(cache=True, nogil=True)
+def lay_out(time, flux, cell):
+    """Sum exposures up in order of time.
+
+    Parameters
+    ----------
+    time : (cadence,) float64
+        Mid-exposure, days, increasing.
+    flux : (cadence,) float64
+        Zero mean.
+    cell : float
+        Length of a cell and of an exposure, days.
+
+    Returns
+    -------
+    (cell + 1, 2) float64
+        Number of exposures and their summed flux before the edge of each cell.
+    """
+    n = int((time[-1] - time[0]) / cell) + 3
+    sums = np.zeros((n + 1, 2))
+    for k in range(len(time)):
+        start = (time[k] - time[0]) / cell
+        i = int(start)
+        later = start - i
+        sums[i + 1, 0] += 1.0 - later
+        sums[i + 1, 1] += (1.0 - later) * flux[k]
+        sums[i + 2, 0] += later
+        sums[i + 2, 1] += later * flux[k]
+    for i in range(n):
+        sums[i + 1, 0] += sums[i, 0]
+        sums[i + 1, 1] += sums[i, 1]
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def between(sums, begin, end):
+    """Number and summed flux of the exposures between two times."""
+    last = len(sums) - 1
+    begin = min(max(begin, 0.0), last - 1e-9)
+    end = min(max(end, 0.0), last - 1e-9)
+    i, j = int(begin), int(end)
+    f, g = begin - i, end - j
+    n = sums[j, 0] + g * (sums[j + 1, 0] - sums[j, 0]) - sums[i, 0] - f * (sums[i + 1, 0] - sums[i, 0])
+    s = sums[j, 1] + g * (sums[j + 1, 1] - sums[j, 1]) - sums[i, 1] - f * (sums[i + 1, 1] - sums[i, 1])
+    return n, s
+
+
+@njit(cache=True, nogil=True)
+def transit_range(sums, period, middle, duration):
+    """Numbers, counted from `middle`, of the first transit in the data and of the one after the last."""
+    first = int(np.ceil((-0.5 * duration - middle) / period))
+    last = int(np.floor((len(sums) - 1 + 0.5 * duration - middle) / period))
+    return first, last + 1
+
+
+@njit(cache=True, nogil=True)
+def box_sums(sums, period, middle, duration):
+    """Number and summed flux of the exposures in all transits."""
+    first, last = transit_range(sums, period, middle, duration)
+    n = s = 0.0
+    for k in range(first, last):
+        centre = middle + k * period
+        own_n, own_s = between(sums, centre - 0.5 * duration, centre + 0.5 * duration)
+        n += own_n
+        s += own_s
+    return n, s
+
+
+@njit(cache=True, nogil=True)
+def box_power(sums, period, middle, duration):
+    """Gain in chi-square of a box that dims, for zero-mean flux in units of its noise; 0 for one that brightens.
+
+    Equals the square of astropy's `snr` where the box cuts no exposure.
+    """
+    n, s = box_sums(sums, period, middle, duration)
+    total = sums[-1, 0]
+    if s >= 0 or n < 1e-6 or n > total - 1e-6:
+        return 0.0
+    return s * s * total / (n * (total - n))
+
+
+@njit(cache=True, nogil=True)
+def climb(sums, period, middle, duration, shortest, longest, duty, coarse, fine):
+    """Refine a box by a pattern search whose steps halve.
+
+    Parameters
+    ----------
+    sums
+        From `lay_out`, of flux in units of its noise.
+    period, middle, duration : float
+        Start, cells.
+    shortest, longest, duty : float
+        Limits of the duration: cells, cells, and share of the period.
+    coarse, fine : float
+        First and last step, in durations, of the transits at the ends of the data and of either edge of the box.
+
+    Returns
+    -------
+    period, middle, duration, power : float
+        Best box found.
+    """
+    half = 0.5 * (len(sums) - 1)
+    # The epoch is held at the middle of the data, where it is least tied to the period.
+    middle += np.rint((half - middle) / period) * period
+    duration = min(max(duration, shortest), longest, duty * period)
+    best = box_power(sums, period, middle, duration)
+    step = coarse
+    while step >= fine:
+        moved = False
+        for move in range(8):
+            sign = 1.0 if move % 2 == 0 else -1.0
+            p, m, d = period, middle, duration
+            shift = sign * step * duration
+            if move < 2:
+                p += shift * period / half
+            elif move < 4:
+                m += shift
+            elif move < 6:
+                m += 0.5 * shift
+                d += shift
+            else:
+                m -= 0.5 * shift
+                d += shift
+            d = min(max(d, shortest), longest, duty * p)
+            power = box_power(sums, p, m, d)
+            if power > best:
+                best, period, middle, duration = power, p, m, d
+                moved = True
+        if not moved:
+            step *= 0.5
+    return period, middle, duration, best
+
+
+@njit(cache=True, nogil=True)
+def transits(sums, period, middle, duration):
+    """Number of each transit counted from `middle`, its exposures and its summed flux, for transits in the data."""
+    first, last = transit_range(sums, period, middle, duration)
+    size = max(last - first, 0)
+    number = np.empty(size, np.int64)
+    count = np.empty(size)
+    total = np.empty(size)
+    for k in range(first, last):
+        centre = middle + k * period
+        number[k - first] = k
+        count[k - first], total[k - first] = between(sums, centre - 0.5 * duration, centre + 0.5 * duration)
+    return number, count, total
+
+
+@njit(cache=True, nogil=True)
+def noise_of_a_transit(sums, period, middle, duration):
+    """Noise of the mean flux over one fully observed transit, in units of the noise per exposure.
+
+    Robust scatter of means over windows of one duration, side by side, that touch no transit and hold at least
+    half of their exposures. It contains the red noise on that time scale (Pont, Zucker & Queloz 2006, MNRAS 373,
+    231) and is never taken below the white noise, which alone stands with fewer than `MIN_WINDOWS` windows.
+    """
+    full = max(duration, 1.0)
+    white = 1.0 / np.sqrt(full)
+    n = int((len(sums) - 1) / duration) + 1
+    means = np.empty(n)
+    m = 0
+    for k in range(n):
+        start = k * duration
+        phase = (start + 0.5 * duration - middle) / period
+        if abs(phase - np.rint(phase)) * period < duration:
+            continue
+        count, total = between(sums, start, start + duration)
+        if count >= FULL_TRANSIT * full:
+            means[m] = total / count
+            m += 1
+    if m < MIN_WINDOWS:
+        return white
+    _, sigma = level_and_scatter(means[:m], np.empty(m))
+    return max(sigma, white)

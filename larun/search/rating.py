@@ -1,0 +1,205 @@
+"""How good a periodic box is: depth with red noise, consistency of its transits, and the score that ranks events.
+
+The score is a product of figures between 0 and 1, each of which falls where false alarms differ from transits:
+
+===================  =========  ========  =======================================================================
+figure               full from  exponent  what falls short
+===================  =========  ========  =======================================================================
+``trimmed``          7          0.30      chance, and events that one dip carries
+``sde``              7          0.15      signals that other periods fit almost as well
+strength over dip    3          0.25      variability: the strongest other dip of the fold is as deep
+strength over bump   3          0.35      noise that is not white: the strongest brightening of the fold is as high
+===================  =========  ========  =======================================================================
+
+and of two penalties: for transits longer than `LONG` times that of a Sun-like star (exponent 0.4), and for depths
+that scatter more than the noise (exponent 0.13 of the reduced chi-square). Above these limits strength says nothing
+more about what a signal is; systematics are often stronger than planets. Limits and exponents come from a logistic
+regression: transits injected into real light curves, against peaks of the same light curves without them, and upside
+down.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from larun.search import cells
+from larun.search.template import template_power
+
+_FIELDS = (
+    "period", "middle", "duration", "power", "sde", "depth", "error", "noise", "strength", "trimmed", "dip", "bump",
+    "n_transits", "odd_even", "largest_share", "chi2", "score",
+)  # fmt: skip
+BOX = np.dtype((np.record, [(name, np.float64) for name in _FIELDS]))
+"""Box with its rating. Times in cells, depth and noise in units of the noise per exposure.
+
+``strength`` is the signal-to-noise of the best template, red noise included, ``trimmed`` what is left of it without the
+transit that helps most; ``dip`` and ``bump`` are the same of the strongest other dip and brightening at this period.
+"""
+
+SEEN = 0.1
+"""A transit takes part if it has such a share of its exposures."""
+
+AREA = (1.4, 1.0)
+"""Odd and even transits are compared by the light lost in so many durations and cells: all of a transit, however the
+exposures fall on its edges."""
+
+WHOLE = 0.9
+"""Share of the exposures of such a window without which a transit is not compared."""
+
+LEAST_DIFFERENCE = 0.05
+"""Odd and even transits that differ by a smaller share of their depth are alike: detrending makes as much."""
+
+BINS_PER_DURATION = 3
+"""Phase bins in which other dips and bumps are looked for."""
+
+LEAST_RIVAL = 2.5
+"""Signal-to-noise that the strongest of so many phases reaches in white noise."""
+
+LONG = 1.35
+
+
+@njit(cache=True, nogil=True)
+def rate(sums, box, usual_duration):
+    """Fill in all but times, `power` and `sde` of one record of `BOX`.
+
+    Parameters
+    ----------
+    sums
+        From `larun.search.cells.lay_out`, of flux in units of its noise.
+    box : record
+        Of `BOX`.
+    usual_duration : float
+        Duration of the central transit of a Sun-like star at a period of one cell, cells.
+    """
+    _, count, total = cells.transits(sums, box.period, box.middle, box.duration)
+    full = max(box.duration, 1.0)
+    n, s = count.sum(), total.sum()
+    level = -s / max(sums[-1, 0] - n, 1.0)
+    box.noise = cells.noise_of_a_transit(sums, box.period, box.middle, box.duration)
+    box.depth = level - s / max(n, 1e-9)
+    box.error = box.noise / np.sqrt(max(n, 1e-9) / full)
+    box.largest_share = min(-total.min() / -s, 1.0) if s < 0 else 1.0
+    box.n_transits = np.sum(count >= cells.FULL_TRANSIT * full)
+    box.odd_even = _odd_even(sums, box)
+    red = box.noise * np.sqrt(full)
+    power, _, _ = template_power(sums, box.period, box.middle, box.duration)
+    box.strength = np.sqrt(max(power, box.power)) / red
+    kept, box.chi2 = _consistency(count, total, level, SEEN * full)
+    box.trimmed = box.strength * min(max(kept, 0.0), 1.0)
+    dip, bump = rivals(sums, box.period, box.middle, box.duration)
+    box.dip, box.bump = dip / red, bump / red
+    box.chi2 /= red * red
+    box.score = _score(box, usual_duration)
+
+
+@njit(cache=True, nogil=True)
+def _score(box, usual_duration):
+    """Product of the figures at the top of this module, times a factor near 1 that still grows with strength."""
+    score = min(box.trimmed / 7.0, 1.0) ** 0.30 * min(max(box.sde, 0.0) / 7.0, 1.0) ** 0.15
+    score *= min(box.strength / max(box.dip, LEAST_RIVAL) / 3.0, 1.0) ** 0.25
+    score *= min(box.strength / max(box.bump, LEAST_RIVAL) / 3.0, 1.0) ** 0.35
+    length = box.duration / (LONG * usual_duration * np.cbrt(box.period))
+    score *= min(1.0 / length, 1.0) ** 0.4
+    score *= min(1.0 / box.chi2, 1.0) ** 0.13 if box.chi2 > 0 else 1.0
+    return score * box.strength / (1.0 + box.strength)
+
+
+@njit(cache=True, nogil=True)
+def _consistency(count, total, level, least):
+    """How alike the transits are.
+
+    Returns
+    -------
+    kept : float
+        Share of the mean depth that is left without the transit that helps most; 0 for a single transit.
+    chi2 : float
+        Reduced chi-square of the depths about their mean, at white noise.
+    """
+    n = s = squares = 0.0
+    seen = 0
+    for k in range(len(count)):
+        if count[k] >= least:
+            lost = level * count[k] - total[k]
+            seen += 1
+            n += count[k]
+            s += lost
+            squares += lost * lost / count[k]
+    if seen < 2 or s <= 0:
+        return 0.0, 1.0
+    depth = np.inf
+    for k in range(len(count)):
+        if count[k] >= least:
+            depth = min(depth, (s - level * count[k] + total[k]) / (n - count[k]))
+    return depth * n / s, (squares - s * s / n) / (seen - 1)
+
+
+@njit(cache=True, nogil=True)
+def rivals(sums, period, middle, duration):
+    """Strongest dip and strongest bump of one duration at other phases of the folded light curve.
+
+    Both in units of the noise of their exposures, white; 0 where too little of the phases is observed.
+    """
+    width = BINS_PER_DURATION
+    n_bins = max(int(np.rint(period / duration * width)), 4 * width)
+    count = np.zeros(n_bins + width + 1)
+    total = np.zeros(n_bins + width + 1)
+    size = len(sums) - 1
+    bin_width = period / n_bins
+    # Bins start with those of the transit.
+    start = middle - np.ceil(middle / period) * period - 0.5 * width * bin_width
+    while start < size:
+        for b in range(n_bins):
+            begin = start + b * bin_width
+            if begin + bin_width > 0 and begin < size:
+                own_n, own_s = cells.between(sums, begin, begin + bin_width)
+                count[b + 1] += own_n
+                total[b + 1] += own_s
+        start += period
+    for b in range(n_bins):
+        count[b + 1] += count[b]
+        total[b + 1] += total[b]
+    inside = count[width]
+    level = (total[n_bins] - total[width]) / max(count[n_bins] - inside, 1.0)
+    dip = bump = 0.0
+    for b in range(width, n_bins - width + 1):
+        n = count[b + width] - count[b]
+        if n > 0.5 * inside and n >= 1.0:
+            excess = (total[b + width] - total[b] - level * n) / np.sqrt(n)
+            dip = max(dip, -excess)
+            bump = max(bump, excess)
+    return dip, bump
+
+
+@njit(cache=True, nogil=True)
+def _odd_even(sums, box):
+    """Difference of the light lost in odd and even transits over its error; NaN without transits of both kinds.
+
+    The error is the larger of the noise and of the scatter that transits of one kind show among themselves.
+    """
+    width = min(AREA[0] * box.duration + AREA[1], 0.5 * box.period)
+    number, count, total = cells.transits(sums, box.period, box.middle, width)
+    noise = box.noise * np.sqrt(box.duration * width)
+    mean = np.zeros(2)
+    square = np.zeros(2)
+    seen = np.zeros(2)
+    for k in range(len(number)):
+        if count[k] >= WHOLE * width:
+            kind = number[k] % 2
+            lost = -total[k] * width / count[k]
+            seen[kind] += 1
+            mean[kind] += lost
+            square[kind] += lost * lost
+    if seen[0] == 0 or seen[1] == 0:
+        return np.nan
+    variance = 0.0
+    for kind in range(2):
+        mean[kind] /= seen[kind]
+        scatter = 0.0
+        if seen[kind] > 1:
+            scatter = max(square[kind] / seen[kind] - mean[kind] ** 2, 0.0) / (seen[kind] - 1)
+        variance += max(noise * noise / seen[kind], scatter)
+    difference = abs(mean[0] - mean[1])
+    if difference < LEAST_DIFFERENCE * max(mean[0], mean[1]):
+        return 0.0
+    return difference / np.sqrt(variance)
