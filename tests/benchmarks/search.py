@@ -14,8 +14,6 @@ import warnings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import wotan
-from astropy.timeseries import BoxLeastSquares
 from numba import njit
 
 from larun.config import SearchSettings
@@ -28,6 +26,7 @@ from larun.search.lanes import LANES, aligned, broadcast, load, store
 from larun.search.pipeline import search_shard
 from larun.units import MAD_TO_SIGMA
 from tests.benchmarks.machine import machine, versions
+from tests.benchmarks.peers import astropy_search, wotan_flat
 
 SETTINGS = SearchSettings()
 SCATTER = 1e-3
@@ -80,24 +79,12 @@ def grid_of(count: int, baseline_d: float, n_durations: int = 8) -> Grid:
     return Grid(frequency, n_bins, width, np.maximum(width // 5, 1).astype(np.int32), 0.0, baseline_d)
 
 
-def wotan_flat(t: np.ndarray, flux: np.ndarray) -> np.ndarray:
-    """wotan's biweight with the window of our settings."""
-    return wotan.flatten(t, flux, method="biweight", window_length=SETTINGS.window_d, break_tolerance=0.5)
-
-
-def astropy_search(t, flux, frequency, durations):
-    """astropy's fast box least squares with oversampling 5."""
-    good = np.isfinite(flux)
-    search = BoxLeastSquares(t[good], flux[good])
-    return search.power(1 / frequency, durations, objective="snr", method="fast", oversample=5)
-
-
 def compare_detrending(shard: Shard, truth: np.ndarray, n_peer: int) -> dict:
     """Seconds per star, scatter left and share of the injected depth kept."""
     relative = shard.flux / np.nanmedian(shard.flux, axis=1, keepdims=True)
     ours_s, ours = cpu(lambda: detrend(relative, shard.time, SETTINGS.window_d))
-    wotan_flat(shard.time, relative[0])
-    peer_s, peer = cpu(lambda: [wotan_flat(shard.time, row) for row in relative[:n_peer]], 1)
+    wotan_flat(shard.time, relative[0], SETTINGS.window_d)
+    peer_s, peer = cpu(lambda: [wotan_flat(shard.time, row, SETTINGS.window_d) for row in relative[:n_peer]], 1)
 
     def quality(flat):
         scatter, kept = [], []
@@ -234,7 +221,7 @@ def compare_whole_path(shard: Shard, truth: np.ndarray, n_peer: int) -> dict:
     def peer():
         periods = []
         for row in shard.flux[:n_peer]:
-            flat = wotan_flat(shard.time, row / np.nanmedian(row))
+            flat = wotan_flat(shard.time, row / np.nanmedian(row), SETTINGS.window_d)
             t, mean, weight = bin_series(flat[None].astype(np.float32), shard.time, grid.bin_d)
             binned = np.where(weight[0] > 0, mean[0], np.nan)
             result = astropy_search(t, binned, grid.frequency, durations)
