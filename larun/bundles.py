@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ KERAS_FILE = "model.keras"
 H5_FILE = "model.weights.h5"
 CARD_FILE = "model_card.md"
 BUNDLE_FILES = (INT8_FILE, FLOAT_FILE, KERAS_FILE, H5_FILE, CARD_FILE)
-"""Files of a complete bundle, beside its manifest."""
+"""Files of a complete bundle, beside its manifest; there may be more, such as plots."""
+
+_FILE_NAME = re.compile(r"(?:[a-z0-9_-][A-Za-z0-9_.-]*/)?[a-z0-9_-][A-Za-z0-9_.-]*")
 
 DEFAULT = "default"
 FORMAT_VERSION = 1
@@ -184,7 +187,8 @@ def _read(root: Root, folder: str, spec: str) -> Bundle:
     _check("format", FORMAT_VERSION, stated[1], spec, where)
     _check("classes", list(CLASSES), stated[2], spec, where)
     _check("view definition", VIEW_DEFINITION, stated[3], spec, where)
-    _check("list of files", sorted(BUNDLE_FILES), sorted(listed), spec, where)
+    _check("list of files", sorted(BUNDLE_FILES), sorted(set(listed) & set(BUNDLE_FILES)), spec, where)
+    _check("names outside of the folder", [], [name for name in listed if not _FILE_NAME.fullmatch(name)], spec, where)
     files = {name: read(name) for name in listed}
     for name, data in files.items():
         _check(f"SHA-256 of {name}", hashlib.sha256(data).hexdigest(), listed[name], spec, where)

@@ -201,7 +201,13 @@ class ModelSettings(Section):
     version: str = Field(
         "", pattern=r"^[A-Za-z0-9._-]*$", description="version of the bundle; empty for the next number, 0001 first"
     )
-    architecture: Literal["spectral_cnn", "spectral_cnn_plain"] = Field("spectral_cnn", description="network to train")
+    architecture: Literal["spectral_cnn", "spectral_cnn_plain", "wavenet"] = Field(
+        "spectral_cnn", description="network to train"
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="options of the architecture: residual, skip, blocks, depth, ... of wavenet",
+    )
     input_size: Literal[1024] = Field(1024, description="samples of a view; the view definition fixes it")
     num_classes: Literal[6] = Field(6, description="classes; the schema fixes them")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of the dense layer's units left out while training")
@@ -238,9 +244,25 @@ class TrainingSettings(Section):
     )
     early_stopping: bool = Field(True, description="stop where validation no longer improves")
     patience: int = Field(14, ge=1, description="epochs without a better validation before it stops")
+    kfold: int = Field(
+        0, ge=0, le=20, description="folds of a cross-validation by star that the model card reports beside; 0 for none"
+    )
+    tune: int = Field(0, ge=0, description="trials of a search for better settings before the training; 0 for none")
+    pretrain_epochs: int = Field(
+        0, ge=0, description="passes of self-supervised contrastive pre-training, which needs no label"
+    )
     start_from: str = Field("", description="bundle whose weights training goes on from; empty for random weights")
     output: str = Field("", description="folder or s3:// address that the bundle is written to beside the root")
     seed: int = Field(1, ge=0, description="seed of everything random in training")
+
+    @field_validator("kfold")
+    @classmethod
+    def _enough_folds(cls, value: int) -> int:
+        if 0 < value < 3:
+            raise ValueError(
+                "of three folds or more one is scored, one chooses the epoch and the others train; 0 is none"
+            )
+        return value
 
 
 class AugmentationSettings(Section):

@@ -161,6 +161,11 @@ def bundle(name: str, version: str) -> str:
     return f"models/{name}/{version}"
 
 
+def checkpoints(digest: str) -> str:
+    """Folder of the checkpoints of one training, gone once its bundle is written."""
+    return f"training/{digest[:16]}"
+
+
 def report_folder(product: Product, run: str) -> str:
     """Folder of the static pages of a run."""
     return f"reports/{product.mission}/{product.segment}/{run}"

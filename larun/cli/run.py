@@ -189,7 +189,7 @@ def train(
     name: Annotated[str | None, typer.Option("--name", help="Name of the bundle.")] = None,
     version: Annotated[str | None, typer.Option("--version", help="Its version; by default the next number.")] = None,
     architecture: Annotated[
-        str | None, typer.Option("--architecture", help="Network: spectral_cnn, spectral_cnn_plain.")
+        str | None, typer.Option("--architecture", help="Network: spectral_cnn, spectral_cnn_plain, wavenet.")
     ] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=0, help="Passes over the training views; 0 only prepares them.")
@@ -201,6 +201,12 @@ def train(
     ] = None,
     class_weights: Annotated[
         str | None, typer.Option("--class-weights", help="none, sqrt or balanced: how much rare classes count.")
+    ] = None,
+    kfold: Annotated[
+        int | None, typer.Option("--kfold", min=0, help="Also cross-validate with so many folds of stars, 3 or more.")
+    ] = None,
+    tune: Annotated[
+        int | None, typer.Option("--tune", min=0, help="First search for better settings in so many trials.")
     ] = None,
     output: Annotated[
         str | None, typer.Option("--output", help="Write the bundle also to this folder or s3:// address.")
@@ -221,6 +227,8 @@ def train(
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "class_weights": class_weights,
+            "kfold": kfold,
+            "tune": tune,
             "output": output,
             "seed": seed,
         },

@@ -43,6 +43,8 @@ def model_card(manifest: dict[str, Any]) -> str:
         lines += ["", f"### {source.capitalize()}: {_SOURCES.get(source, 'all sources together')}", ""]
         lines += _classes(manifest["metrics"][source])
         lines += ["", "Rows true, columns predicted:", "", *_confusion(manifest["metrics"][source]["confusion"])]
+    if "kfold" in manifest:
+        lines += ["", "## Cross-validation", "", *_folds(manifest["kfold"])]
     lines += ["", "## Float against INT8", "", *_quantisation(manifest), "", "## Limits", "", *_limits(manifest)]
     return "\n".join(lines) + "\n"
 
@@ -92,9 +94,45 @@ def _training(manifest: dict[str, Any]) -> list[str]:
             f"| {side}, {source} | " + " | ".join(str(counts[name]) for name in CLASSES) + " |"
             for source, counts in sorted(data["views"][side].items())
         ]
+    lines += _tuning(manifest)
     if data["held_out_stars"]:
         lines += ["", "Only scored, by decision rather than by lot: " + ", ".join(data["held_out_stars"]) + "."]
     return lines
+
+
+def _folds(kfold: dict[str, Any]) -> list[str]:
+    stars = ", ".join(map(str, kfold["stars"]))
+    lines = [
+        (
+            f"{kfold['folds']} networks of the same settings, each scored on the stars of a fold ({stars}) that "
+            "neither trained it nor chose its epoch nor calibrated it; float weights. The held-out stars above are in "
+            "none."
+        ),
+        "",
+        *_overview(kfold["metrics"]),
+    ]
+    for source, scores in sorted(kfold["metrics"].items()):
+        if source != "all":
+            lines += ["", f"{source.capitalize()}:", "", *_classes(scores)]
+    return lines
+
+
+def _tuning(manifest: dict[str, Any]) -> list[str]:
+    tuning = manifest.get("tuning")
+    if not tuning:
+        return []
+    best = ", ".join(f"{name} {_short(value)}" for name, value in sorted(tuning["best"].items()))
+    return [
+        "",
+        (
+            f"Settings found in {tuning['trials']} trials ({tuning['pruned']} broken off): {best}. Validation mean "
+            f"average precision {tuning['first_validation_ap']:.4f} before, {tuning['best_validation_ap']:.4f} after."
+        ),
+    ]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _overview(metrics: dict[str, Any]) -> list[str]:

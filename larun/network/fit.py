@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -14,17 +15,33 @@ import numpy as np
 
 import larun
 from larun import paths
-from larun.bundles import CARD_FILE, FLOAT_FILE, INT8_FILE, MANIFEST, Bundle, load_bundle, save_bundle, seal
+from larun.bundles import CARD_FILE, FLOAT_FILE, INT8_FILE, Bundle, load_bundle, save_bundle, seal
 from larun.config import Settings, digest
-from larun.errors import ConfigurationError, InputError
+from larun.errors import InputError
 from larun.network import quantise
 from larun.network.architectures import build
 from larun.network.card import model_card
+from larun.network.checkpoint import Checkpoints
+from larun.network.contrast import pretrain
 from larun.network.dataset import training_views
 from larun.network.evaluate import by_source, fit_calibration, mean_average_precision
+from larun.network.folds import cross_validate
 from larun.network.infer import Interpreter, calibrated
-from larun.network.labelled import TEST, TRAIN, VALIDATION, LabelledViews, require_disjoint, split_by_star
-from larun.network.optimise import Judged, Samples, State, Training, class_weights, hard_targets
+from larun.network.labelled import (
+    SPLIT_FILE,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    LabelledViews,
+    concatenate,
+    require_disjoint,
+    split_by_star,
+    split_table,
+)
+from larun.network.logbook import LOG_FILE, event_file
+from larun.network.optimise import Judged, Samples, State, Training, class_weights, hard_targets, predict
+from larun.network.recipe import identity, new_version, output_root, recorded_settings, require_same_split, software
+from larun.network.tune import tune
 from larun.objects import Root
 from larun.schema import CLASSES
 
@@ -37,6 +54,8 @@ def train(
     preparing: Callable[[int, int], None] | None = None,
 ) -> str | None:
     """Train a network and write its bundle below the survey root, and to `training.output` where that is given.
+
+    A training that was killed goes on from its last epoch when it is asked for again, see `larun.network.checkpoint`.
 
     Parameters
     ----------
@@ -64,17 +83,19 @@ def train(
     """
     root = Root(settings.root, settings.storage_options)
     start = load_bundle(settings.training.start_from, root) if settings.training.start_from else None
-    _require_same_split(start, settings)
-    version = _version(root, settings)
-    elsewhere = _output(settings)
+    require_same_split(start, settings)
+    version = new_version(root, settings)
+    elsewhere = output_root(settings)
     data = training_views(settings, preparing or _log_preparation)
     if settings.training.epochs == 0:
         _log_views(data)
         return None
-    bundle = fit(settings, data, version, progress or (lambda done: None), start)
+    checkpoints = Checkpoints(root, identity(settings, data, start))
+    bundle = fit(settings, data, version, progress or (lambda done: None), start, checkpoints)
     save_bundle(bundle, root, paths.bundle(bundle.name, bundle.version))
     if elsewhere:
         save_bundle(bundle, elsewhere, "")
+    checkpoints.discard()
     log.info("wrote the bundle %s/%s, %s", bundle.name, bundle.version, bundle.digest)
     return f"{bundle.name}/{bundle.version}"
 
@@ -85,6 +106,7 @@ def fit(
     version: str,
     progress: Callable[[int], None],
     start: Bundle | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Bundle:
     """Fit, quantise, calibrate and score a network on labelled views.
 
@@ -100,33 +122,107 @@ def fit(
         Given the number of epochs done.
     start : Bundle, optional
         Where the weights come from; by default they are random.
+    checkpoints : Checkpoints, optional
+        Where the training is kept from epoch to epoch, and goes on from.
     """
     parts = split(settings, data)
-    seed = settings.training.seed
-    keras.utils.clear_session()  # names of layers count up over a process, and end up in the files
-    keras.utils.set_random_seed(seed)
-    network = build(settings.model.architecture, settings.model.dropout)
-    if start is not None:
-        quantise.load_weights(network, start)
-    history = _optimise(network, parts, settings, progress)
-    files = quantise.export(network, quantise.representative_views(parts[TRAIN].views, parts[TRAIN].label, seed))
-    int8 = Interpreter(files[INT8_FILE])
-    calibration = fit_calibration(int8.logits(parts[VALIDATION].views), parts[VALIDATION].label)
+    given, extra = settings, {}
+    if settings.training.tune:
+        settings, extra["tuning"] = tune(
+            settings,
+            settings.training.tune,
+            lambda tried, after: Run(tried, start).train(parts[TRAIN], parts[VALIDATION], after=after),
+        )
+    if settings.training.kfold:
+        seen = concatenate([parts[TRAIN], parts[VALIDATION]])
+        fitted = partial(_fitted, Run(settings, start, checkpoints))
+        extra["kfold"] = cross_validate(seen, settings.training.kfold, settings.training.seed, fitted)
+    run = Run(settings, start, checkpoints)
+    state = run.train(parts[TRAIN], parts[VALIDATION], lambda state: progress(state.epoch), "network")
+    progress(settings.training.epochs)
+    files = quantise.export(
+        run.network, quantise.representative_views(parts[TRAIN].views, parts[TRAIN].label, settings.training.seed)
+    )
+    manifest = _describe(settings, data, parts, version, run) | _score(files, parts) | extra
+    manifest["training"] = _history(state) | run.record
+    manifest["asked"] = recorded_settings(given) if given is not settings else None
+    files |= {
+        SPLIT_FILE: split_table(parts),
+        LOG_FILE: event_file(state.history),
+        CARD_FILE: model_card(manifest).encode(),
+    }
+    return seal(manifest, files)
 
-    def probabilities(runner: Interpreter, name: str) -> np.ndarray:
-        logits = runner.logits(parts[name].views)
-        return calibrated(logits, calibration["temperature"], np.asarray(calibration["bias"]))
 
-    test, scores = parts[TEST], probabilities(int8, TEST)
-    exact = probabilities(Interpreter(files[FLOAT_FILE]), TEST)
-    manifest = {
+class Run:
+    """One network of some settings, from its first weights to the best of its training.
+
+    Parameters
+    ----------
+    settings : Settings
+        As in `fit`.
+    start : Bundle, optional
+        Where the weights come from.
+    checkpoints : Checkpoints, optional
+        Where the training is kept.
+    """
+
+    def __init__(self, settings: Settings, start: Bundle | None = None, checkpoints: Checkpoints | None = None):
+        self.settings, self.start, self.checkpoints = settings, start, checkpoints
+        self.record: dict[str, Any] = {}
+
+    def train(
+        self, train: LabelledViews, validation: LabelledViews, after: Callable[[State], None], stage: str = ""
+    ) -> State:
+        """Train a new network, `network`; `stage` names its checkpoints, without one it has none."""
+        s = self.settings
+        keras.utils.clear_session()  # names of layers count up over a process, and end up in the files
+        keras.utils.set_random_seed(s.training.seed)
+        self.network = build(s.model.architecture, s.model.dropout, **s.model.options)
+        if self.start is not None:
+            quantise.load_weights(self.network, self.start)
+        weights = class_weights(train.label, s.training.class_weights)
+        self.record = {"class_weights": [round(float(w), 4) for w in weights]}
+        training = Training(
+            self.network,
+            Samples(train.views, hard_targets(train.label, weights)),
+            Judged(validation.views, validation.label, weights),
+            s.training,
+            s.augmentation,
+        )
+        kept = self.checkpoints if stage else None
+        if kept:
+            kept.load(stage, training)
+        if s.training.pretrain_epochs and not training.state.epoch:
+            losses = pretrain(self.network, train.views, s.training, s.augmentation)
+            log.info("pre-trained on %d views, contrastive loss %.3f to %.3f", len(train), losses[0], losses[-1])
+
+        def done(state: State) -> None:
+            if kept:
+                kept.save(stage, training)
+            after(state)
+
+        return training.run(done)
+
+
+def _fitted(run: Run, train: LabelledViews, choosing: LabelledViews, stage: str) -> Callable[[np.ndarray], np.ndarray]:
+    run.train(train, choosing, lambda state: None, stage)
+    log.info("%s is trained on %d stars", stage, len(np.unique(train.star)))
+    return partial(predict, run.network)
+
+
+def _describe(
+    settings: Settings, data: LabelledViews, parts: dict[str, LabelledViews], version: str, run: Run
+) -> dict[str, Any]:
+    """What a bundle is and was made from."""
+    start = run.start
+    return {
         "name": settings.model.name,
         "version": version,
         "larun_version": larun.__version__,
-        "software": {"keras": keras.__version__, "backend": keras.backend.backend(), "numpy": np.__version__},
-        "architecture": {"name": settings.model.architecture, "parameters": int(network.count_params())},
+        "software": software(),
+        "architecture": {"name": settings.model.architecture, "parameters": int(run.network.count_params())},
         "settings": recorded_settings(settings),
-        "training": history,
         "search_digest": digest(settings.search),
         "started_from": None if start is None else {"bundle": f"{start.name}/{start.version}", "digest": start.digest},
         "data": {
@@ -136,6 +232,19 @@ def fit(
             "views": {name: part.counts() for name, part in parts.items()},
             "held_out_stars": list(settings.dataset.hold_out),
         },
+    }
+
+
+def _score(files: dict[str, bytes], parts: dict[str, LabelledViews]) -> dict[str, Any]:
+    """Calibration of the INT8 network on the validation stars, and its scores on the held-out ones."""
+    int8, validation, test = Interpreter(files[INT8_FILE]), parts[VALIDATION], parts[TEST]
+    calibration = fit_calibration(int8.logits(validation.views), validation.label)
+
+    def probabilities(runner: Interpreter) -> np.ndarray:
+        return calibrated(runner.logits(test.views), calibration["temperature"], np.asarray(calibration["bias"]))
+
+    scores, exact = probabilities(int8), probabilities(Interpreter(files[FLOAT_FILE]))
+    return {
         "calibration": calibration,
         "float_vs_int8": quantise.compare(files, test.views)
         | {
@@ -144,7 +253,6 @@ def fit(
         },
         "metrics": by_source(scores, test.label, test.star, test.source),
     }
-    return seal(manifest, files | {CARD_FILE: model_card(manifest).encode()})
 
 
 def split(settings: Settings, data: LabelledViews) -> dict[str, LabelledViews]:
@@ -161,31 +269,6 @@ def split(settings: Settings, data: LabelledViews) -> dict[str, LabelledViews]:
     parts = {name: data.take(side == name) for name in (TRAIN, VALIDATION, TEST)}
     _require_classes(parts)
     return parts
-
-
-def recorded_settings(settings: Settings) -> dict[str, Any]:
-    """Settings that a bundle records: all that change what it is, and none that only say where it goes."""
-    sections = ("model", "dataset", "training", "augmentation", "search", "simulate")
-    values = {name: getattr(settings, name).model_dump(mode="json") for name in sections}
-    for section, name in (("training", "output"), ("model", "version")):
-        del values[section][name]
-    return values
-
-
-def _optimise(network: keras.Model, parts: dict[str, LabelledViews], settings: Settings, progress) -> dict[str, Any]:
-    """Train in place; what happened, for the manifest."""
-    train, validation = parts[TRAIN], parts[VALIDATION]
-    weights = class_weights(train.label, settings.training.class_weights)
-    training = Training(
-        network,
-        Samples(train.views, hard_targets(train.label, weights)),
-        Judged(validation.views, validation.label, weights),
-        settings.training,
-        settings.augmentation,
-    )
-    state = training.run(lambda state: progress(state.epoch))
-    progress(settings.training.epochs)
-    return _history(state) | {"class_weights": [round(float(w), 4) for w in weights]}
 
 
 def _history(state: State) -> dict[str, Any]:
@@ -208,62 +291,6 @@ def _require_classes(parts: dict[str, LabelledViews]) -> None:
                 f"the {name} side of the split has fewer than {needed} views of {', '.join(short)}; "
                 f"it has {len(parts[name])} views in all. Give more light curves or ask for more injections."
             )
-
-
-def _require_same_split(start: Bundle | None, settings: Settings) -> None:
-    """Refuse a start whose training stars could be among those that are held out now."""
-    if start is None:
-        return
-    which = f"{start.name}/{start.version}"
-    trained, architecture = start.manifest["settings"], start.manifest["architecture"]["name"]
-    if architecture != settings.model.architecture:
-        raise ConfigurationError(
-            f"training.start_from names {which}, a {architecture}; "
-            f"model.architecture is {settings.model.architecture}. Make them the same."
-        )
-    for section, name in (
-        ("training", "seed"),
-        ("dataset", "validation_fraction"),
-        ("dataset", "test_fraction"),
-    ):
-        ours, theirs = getattr(getattr(settings, section), name), trained[section][name]
-        if ours != theirs:
-            raise ConfigurationError(
-                f"{section}.{name} is {ours} and was {theirs} for {which}, "
-                "from which training is to start: stars that it was trained on would be held out now. "
-                f"Set {section}.{name} = {theirs}."
-            )
-    seen = sorted(set(settings.dataset.hold_out) - set(trained["dataset"]["hold_out"]))
-    if seen:
-        raise ConfigurationError(
-            f"dataset.hold_out names {', '.join(seen)}, which {which} may have been trained on; "
-            "start from random weights to hold them out."
-        )
-
-
-def _version(root: Root, settings: Settings) -> str:
-    """Version of the new bundle: the one asked for, or the number after the highest, complete or not."""
-    name, asked = settings.model.name, settings.model.version
-    versions = [path.rsplit("/", 1)[-1] for path in root.list(f"models/{name}")]
-    if asked and asked in versions:
-        raise ConfigurationError(
-            f"{root.url} holds a bundle {name}/{asked}, and bundles are never written over; ask for another "
-            "model.version, or leave it empty for the next number"
-        )
-    return asked or f"{max((int(version) for version in versions if version.isdigit()), default=0) + 1:04d}"
-
-
-def _output(settings: Settings) -> Root | None:
-    """Where the bundle is written to beside the root; a folder that holds something else is refused."""
-    if not settings.training.output:
-        return None
-    place = Root(settings.training.output, settings.storage_options)
-    if place.list("") and not place.exists(MANIFEST):
-        raise ConfigurationError(
-            f"training.output is {place.url}, which holds something that is no bundle; name a new or an empty folder"
-        )
-    place.check_writable()
-    return place
 
 
 def _log_views(data: LabelledViews) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -16,6 +18,8 @@ REAL, HYBRID, SIMULATED = "real", "hybrid", "simulated"
 """Sources: observed and labelled as it is; a shape injected into an observed light curve; nothing observed."""
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SPLIT_FILE = "split.csv"
+"""Side of every star, in a bundle."""
 
 
 @dataclass(frozen=True)
@@ -141,3 +145,17 @@ def require_disjoint(star: np.ndarray, side: np.ndarray) -> None:
     if (counts > 1).any():
         shared = ", ".join(names[counts > 1][:5])
         raise InputError(f"{np.sum(counts > 1)} stars are on two sides of the split, such as {shared}; split by star")
+
+
+def split_table(parts: dict[str, LabelledViews]) -> bytes:
+    """The side of every star as CSV, sorted by star: ``star,side``."""
+    written = io.StringIO()
+    table = csv.writer(written, lineterminator="\n")
+    table.writerow(("star", "side"))
+    table.writerows(sorted((str(star), side) for side, part in parts.items() for star in np.unique(part.star)))
+    return written.getvalue().encode()
+
+
+def read_split(table: bytes) -> dict[str, str]:
+    """Side of each star, from `split_table`."""
+    return {row["star"]: row["side"] for row in csv.DictReader(io.StringIO(table.decode()))}

@@ -169,6 +169,20 @@ class Training:
         elif self.settings.schedule == "plateau" and state.waited % max(self.settings.patience // 2, 1) == 0:
             self.trainer.optimizer.learning_rate = 0.5 * self.learning_rate
 
+    def variables(self) -> list[np.ndarray]:
+        """All that training changes beside the state: weights, seeds, and what the optimiser remembers."""
+        return [ops.convert_to_numpy(variable) for variable in self._variables]
+
+    def restore(self, state: State, variables: list[np.ndarray]) -> None:
+        """Be where `state` and `variables` of the same training were."""
+        for variable, value in zip(self._variables, variables, strict=True):
+            variable.assign(value)
+        self.state = state
+
+    @property
+    def _variables(self) -> list[Any]:
+        return [*self.trainer.variables, *self.trainer.optimizer.variables]
+
     @property
     def learning_rate(self) -> float:
         """Of the next step."""

@@ -10,6 +10,12 @@ from larun.network.labelled import labelled
 from larun.schema import CLASSES, VIEW_LENGTH
 from larun.views import view_slices
 
+SMALL = {
+    "model": {"name": "small"},
+    "dataset": {"validation_fraction": 0.2, "test_fraction": 0.2},
+    "training": {"epochs": 10, "batch_size": 32},
+}
+
 KNOWN_WARNINGS = (
     # TensorFlow 2.21 with NumPy 2, whenever a variable becomes an array.
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
@@ -64,11 +70,7 @@ def data():
 
 @pytest.fixture(scope="session")
 def small_settings():
-    return Settings(
-        model={"name": "small"},
-        dataset={"validation_fraction": 0.2, "test_fraction": 0.2},
-        training={"epochs": 10, "batch_size": 32},
-    )
+    return Settings(**SMALL)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,10 @@
 """Training end to end on views that a network can learn in a few steps."""
 
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,8 +12,11 @@ from larun.bundles import FLOAT_FILE, H5_FILE, INT8_FILE, KERAS_FILE, load_bundl
 from larun.config import Settings
 from larun.errors import ConfigurationError, InputError
 from larun.network import fit as fitting
-from larun.network.labelled import labelled
+from larun.network.labelled import SPLIT_FILE, TEST, TRAIN, labelled, read_split
+from larun.network.logbook import LOG_FILE
 from larun.objects import Root
+
+KILL_DRIVER = Path(__file__).with_name("kill_driver.py")
 
 
 def changed(settings, **sections):
@@ -29,26 +37,40 @@ def test_a_bundle_scores_on_stars_it_was_not_trained_on(bundle, data):
     assert manifest["float_vs_int8"]["agreement"] > 0.95
 
 
+def test_the_bundle_says_on_which_side_every_star_is(bundle, data, small_settings):
+    side = read_split(bundle.files[SPLIT_FILE])
+    assert set(side) == set(data.star)
+    parts = fitting.split(small_settings, data)
+    assert {star for star, name in side.items() if name == TEST} == set(parts[TEST].star)
+    assert not {star for star, name in side.items() if name == TRAIN} & set(parts[TEST].star)
+
+
 def test_a_class_without_views_is_named(data, small_settings):
     with pytest.raises(InputError, match=r"train side .* eclipsing_binary"):
         fitting.fit(small_settings, data.take(data.label != 3), "0001", lambda done: None)
 
 
-def test_train_writes_the_next_version_and_two_trainings_with_one_seed_agree(
+def test_a_killed_training_goes_on_and_ends_as_one_that_was_not_killed(
     bundle, data, small_settings, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(fitting, "training_views", lambda settings, report: data)
     settings = small_settings.model_copy(update={"root": str(tmp_path)})
     root = Root(str(tmp_path))
     root.write("models/small/0004/model.keras", b"a writer that was killed")
+    killed = subprocess.run([sys.executable, KILL_DRIVER, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(root.list("training")) == 1
     done = []
     assert fitting.train(settings, done.append) == "small/0005"
-    assert done == [*range(1, 11), 10]
+    assert done == [*range(5, 11), 10], "it should go on after epoch 4, in which the first process died"
+    assert not root.list("training")
     again = load_bundle("small", root)
     assert again.version == "0005"
     for name in (KERAS_FILE, H5_FILE, FLOAT_FILE, INT8_FILE):
         assert again.files[name] == bundle.files[name], name
     assert again.manifest["metrics"] == bundle.manifest["metrics"]
+    assert again.files[LOG_FILE] == bundle.files[LOG_FILE]
+    assert again.manifest["training"] == bundle.manifest["training"]
 
 
 def test_without_epochs_the_views_are_prepared_and_nothing_is_written(data, tmp_path, monkeypatch):
