@@ -1,4 +1,8 @@
-"""What one event is like: depth, shape, secondary, sinusoid and coverage, from its folded light curve."""
+"""What one event is like: depth, shape, consistency, other dips and sinusoid, from its own light curve.
+
+A light curve is summed up in order of time once (`larun.search.transits.cumulative`), so that a phase bin of one
+orbit costs one look-up, and a whole fold a few thousand of them however many cadences there are.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,21 @@ import numpy as np
 from numba import njit
 
 from larun.schema import empty_events
+from larun.search.dips import FIGURES, other_dips, sinusoid_gain
 from larun.search.refine import Box, Series
-from larun.search.transits import first_after
+from larun.search.shape import timing, trapezoid
+from larun.search.transits import first_after, transit_sums
 from larun.units import HOURS_PER_DAY, PPM
-
-SHAPE_BINS = 80
-"""Bins of the folded transit, three durations long, for the trapezoid."""
 
 LONG_GAP = 0.5
 """A gap counts as one beside a transit if it is longer than this share of the duration."""
 
+BINS_PER_DURATION = 4
+"""Phase bins per duration of the fold in which other dips are looked for."""
+
 
 def measure(data: Series, box: Box, n_searched: int) -> np.ndarray:
-    """Everything that the table of events says about one event.
+    """Everything that the table of events says about one event, but for what its pixels say.
 
     Parameters
     ----------
@@ -32,7 +38,7 @@ def measure(data: Series, box: Box, n_searched: int) -> np.ndarray:
     Returns
     -------
     () structured
-        Of `larun.schema.event_dtype`; no flags.
+        Of `larun.schema.event_dtype`; no flags, and nothing of `larun.search.pointing`.
     """
     event = empty_events(1)[0]
     period, t0, duration = box.period, box.t0, box.duration
@@ -54,69 +60,113 @@ def measure(data: Series, box: Box, n_searched: int) -> np.ndarray:
     event["scatter_ppm"] = ppm
     event["red_noise_ppm"] = found.noise * ppm
     event["n_good"] = n_searched
-    _measure_phases(data, box, event)
-    length, event["shape"] = _shape(data, box)
+    series = data.time, data.table, cell, data.sums
+    length, event["shape"] = trapezoid(data.time, data.flux, data.table, cell, period, t0, duration)
     event["duration_h"] = length * HOURS_PER_DAY
+    event["depth_chi2"] = depth_chi2(*series, period, t0, duration, found.noise)
+    event["odd_even_epoch_sigma"] = timing(
+        data.time, data.flux, data.table, cell, period, t0, length, float(event["shape"]), found.noise * np.sqrt(full)
+    )
+    _measure_phases(data, box, event)
     return event
 
 
 def _measure_phases(data: Series, box: Box, event: np.ndarray) -> None:
-    """Fill in secondary, sinusoid and coverage, from the folded light curve."""
-    per_duration = 4
-    n_bins = max(round(box.period / box.duration * per_duration), 8)
-    total, count = fold(data.time, data.flux, box.period, box.t0, n_bins)
+    """Fill in what the folded light curve shows away from the transit."""
+    n_bins = max(round(box.period / box.duration * BINS_PER_DURATION), 2 * BINS_PER_DURATION)
+    series = data.time, data.table, data.cadence_d, data.sums
+    total, count = fold(*series, box.period, box.t0, n_bins)
+    once, seen = total[:n_bins] + total[n_bins:], count[:n_bins] + count[n_bins:]
+    event["phase_coverage"] = np.mean(seen > 0)
+    event["sinusoid_ratio"] = sinusoid_gain(total, count) / box.power if box.power > 0 else np.nan
     full = max(box.duration / data.cadence_d, 1.0)
-    event["phase_coverage"] = np.mean(count > 0)
-    outside_transit = np.ones(n_bins, bool)
-    outside_transit[: per_duration // 2] = outside_transit[n_bins - per_duration // 2 :] = False
-    level = total[outside_transit].sum() / max(count[outside_transit].sum(), 1)
-    sums = np.cumsum(np.concatenate([[0.0], total]))
-    counts = np.cumsum(np.concatenate([[0.0], count]))
-    first = np.arange(per_duration, n_bins - 2 * per_duration + 1)
-    inside = counts[first + per_duration] - counts[first]
-    # Half a transit's worth of cadences: fewer would let single outliers pass for a secondary.
-    enough = inside >= 0.5 * full
-    if enough.any():
-        dip = level - (sums[first + per_duration] - sums[first])[enough] / inside[enough]
-        strength = dip * np.sqrt(inside[enough] / full) / box.depths.noise
-        deepest = int(np.argmax(strength))
-        event["secondary_depth_ppm"] = dip[deepest] * data.sigma * PPM
-        event["secondary_snr"] = strength[deepest]
-        event["secondary_phase"] = (first[enough][deepest] + per_duration / 2) / n_bins
-    event["sinusoid_ratio"] = _sinusoid_gain(total, count) / box.power
+    figures = dict(zip(FIGURES, other_dips(once, seen, BINS_PER_DURATION, full, box.depths.noise), strict=True))
+    depth = figures.pop("secondary_depth")
+    for name, value in figures.items():
+        event[name] = value
+    if np.isfinite(depth):
+        event["secondary_depth_ppm"] = depth * data.sigma * PPM
+        middle = box.t0 + figures["secondary_phase"] * box.period
+        # The mean over all cadences is 0.
+        level = box.depths.depth * box.depths.count.sum() / len(data.time)
+        event["secondary_share"] = largest_share(*series, box.period, middle, box.duration, level)
 
 
-def _sinusoid_gain(total: np.ndarray, count: np.ndarray) -> float:
-    """Gain in chi-square of the better of sinusoids at the period and at half of it.
+@njit(cache=True, nogil=True)
+def fold(time, table, cell, sums, period, t0, n_bins):
+    """Fold a light curve at twice its period.
 
-    After SWEET (Thompson et al. 2018, ApJS 235, 38, section A.5.4), on the folded light curve.
+    Parameters
+    ----------
+    time, table, cell, sums
+        See `larun.search.refine.Series`.
+    period, t0 : float
+        Ephemeris, days.
+    n_bins : int
+        Phase bins per period.
+
+    Returns
+    -------
+    total, count : (2 * bin,) float64
+        Summed flux and cadences of each bin; even transits are centred on the start of bin 0, odd ones on that of
+        bin `n_bins`.
     """
-    phase = 2 * np.pi * (np.arange(len(total)) + 0.5) / len(total)
-    used = count > 0
-    root = np.sqrt(count[used])
-    flux = total[used] / root
-    flat = np.dot(flux, root) ** 2 / np.dot(root, root)
-    gains = []
-    for order in (1, 2):
-        waves = np.stack([np.ones_like(phase), np.cos(order * phase), np.sin(order * phase)], axis=1)[used]
-        design = waves * root[:, None]
-        solution, *_ = np.linalg.lstsq(design, flux, rcond=None)
-        gains.append(np.sum((design @ solution) ** 2) - flat)
-    return float(max(gains))
+    total = np.zeros(2 * n_bins)
+    count = np.zeros(2 * n_bins)
+    first = int(np.floor((time[0] - t0) / period))
+    last = int(np.floor((time[-1] - t0) / period)) + 1
+    width = period / n_bins
+    for k in range(first, last):
+        start = t0 + k * period
+        at = (k % 2) * n_bins
+        low = first_after(time, table, cell, start)
+        for b in range(n_bins):
+            edge = t0 + (k + 1) * period if b == n_bins - 1 else start + (b + 1) * width
+            high = first_after(time, table, cell, edge)
+            total[at + b] += sums[high] - sums[low]
+            count[at + b] += high - low
+            low = high
+    # The last cadence may lie on the last edge.
+    b = (last % 2) * n_bins
+    total[b] += sums[-1] - sums[low]
+    count[b] += len(time) - low
+    return total, count
 
 
-def _shape(data: Series, box: Box) -> tuple[float, float]:
-    """Full duration, days, and its flat share, from a trapezoid fitted to the folded transit."""
-    reach = min(1.5 * box.duration, 0.5 * box.period)
-    phase = (data.time - box.t0) / box.period
-    offset = (phase - np.rint(phase)) * box.period
-    near = np.abs(offset) < reach
-    bins = np.minimum(((offset[near] + reach) / (2 * reach) * SHAPE_BINS).astype(np.int64), SHAPE_BINS - 1)
-    count = np.bincount(bins, minlength=SHAPE_BINS).astype(np.float64)
-    flux = np.bincount(bins, data.flux[near], minlength=SHAPE_BINS)
-    mean_offset = np.bincount(bins, offset[near], minlength=SHAPE_BINS)
-    used = count > 0
-    return trapezoid(mean_offset[used] / count[used], flux[used] / count[used], count[used], box.duration)
+@njit(cache=True, nogil=True)
+def depth_chi2(time, table, cell, sums, period, t0, duration, noise):
+    """Reduced chi-square of the depths of single transits about their mean; NaN with fewer than two.
+
+    Only transits with at least half of their cadences count, each with the noise of its mean, red noise included
+    (after Seader et al. 2013, ApJS 206, 25).
+    """
+    full = max(duration / cell, 1.0)
+    _, count, total = transit_sums(time, table, cell, sums, period, t0, duration)
+    weight = 0.0
+    weighted = 0.0
+    squares = 0.0
+    n = 0
+    for k in range(len(count)):
+        if count[k] >= 0.5 * full:
+            n += 1
+            weight += count[k]
+            weighted += total[k]
+            squares += total[k] * total[k] / count[k]
+    if n < 2:
+        return np.nan
+    return (squares - weighted * weighted / weight) / (noise * noise * full) / (n - 1)
+
+
+@njit(cache=True, nogil=True)
+def largest_share(time, table, cell, sums, period, t0, duration, level):
+    """Share of the dimming below `level` at one ephemeris that the strongest dip carries; 1 where nothing dims."""
+    _, count, total = transit_sums(time, table, cell, sums, period, t0, duration)
+    strongest = dimming = 0.0
+    for k in range(len(count)):
+        lost = level * count[k] - total[k]
+        dimming += lost
+        strongest = max(strongest, lost)
+    return min(strongest / dimming, 1.0) if dimming > 0 else 1.0
 
 
 @njit(cache=True, nogil=True)
@@ -131,65 +181,3 @@ def gap_touches(time, table, cell, middles, reach, gap):
         for i in range(low, high):
             touches[k] |= time[i] - time[i - 1] > gap
     return touches
-
-
-@njit(cache=True, nogil=True)
-def fold(time, flux, period, t0, n_bins):
-    """Summed flux and count in phase bins; bin 0 starts at `t0`."""
-    total = np.zeros(n_bins)
-    count = np.zeros(n_bins)
-    for i in range(len(time)):
-        phase = (time[i] - t0) / period
-        b = min(int((phase - np.floor(phase)) * n_bins), n_bins - 1)
-        total[b] += flux[i]
-        count[b] += 1
-    return total, count
-
-
-@njit(cache=True, nogil=True)
-def trapezoid(offset, flux, weight, duration):
-    """Fit a symmetric trapezoid to a folded transit.
-
-    Parameters
-    ----------
-    offset : (bin,) float64
-        Time from mid-transit, days, within about 1.5 durations.
-    flux, weight : (bin,) float64
-        Mean and weight of each bin.
-    duration : float
-        Length of the best box, days.
-
-    Returns
-    -------
-    total, flat : float
-        Full duration, days, and the flat share of it; depth and level are fitted for each trial.
-    """
-    best, total, flat = -1.0, duration, np.nan
-    for i in range(15):
-        length = duration * 1.06 ** (i - 2)
-        for j in range(11):
-            share = 0.1 * j
-            sw = sm = smm = sf = smf = 0.0
-            for k in range(len(offset)):
-                x = abs(offset[k]) / (0.5 * length)
-                if x >= 1:
-                    m = 0.0
-                elif x <= share:
-                    m = 1.0
-                else:
-                    m = (1 - x) / (1 - share)
-                w = weight[k]
-                sw += w
-                sm += w * m
-                smm += w * m * m
-                sf += w * flux[k]
-                smf += w * m * flux[k]
-            if sw <= 0:
-                continue
-            variance = smm - sm * sm / sw
-            covariance = smf - sm * sf / sw
-            if variance > 1e-12 * sw and covariance < 0:
-                gain = covariance * covariance / variance
-                if gain > best:
-                    best, total, flat = gain, length, share
-    return total, flat
