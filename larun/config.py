@@ -167,16 +167,34 @@ class VetSettings(Section):
 
     min_transits: int = Field(2, ge=1, description="fewer set few_transits")
     min_coverage: float = Field(0.3, ge=0, le=1, description="smaller share of the period observed sets low_coverage")
-    odd_even_sigma: float = Field(4.0, gt=0, description="larger sets odd_even")
-    secondary_snr: float = Field(7.0, gt=0, description="larger sets secondary")
-    max_planet_depth_ppm: float = Field(50_000.0, gt=0, description="deeper sets too_deep")
+    odd_even_sigma: float = Field(4.0, gt=0, description="larger difference in depth sets odd_even")
+    min_odd_even_share: float = Field(
+        0.03, ge=0, description="a difference of odd and even depths of a smaller share of the depth does not count"
+    )
+    odd_even_epoch_sigma: float = Field(6.0, gt=0, description="larger difference in mid-time sets odd_even_epoch")
+    secondary_snr: float = Field(6.0, gt=0, description="larger sets secondary")
+    max_occultation: float = Field(
+        0.1, ge=0, le=1, description="a secondary of a smaller share of the depth may be a planet's occultation"
+    )
+    max_planet_radius_jupiter: float = Field(2.0, gt=0, description="larger for its star sets too_deep")
+    max_planet_depth_ppm: float = Field(50_000.0, gt=0, description="deeper sets too_deep where no radius is known")
     min_shape: float = Field(0.15, ge=0, le=1, description="smaller sets v_shape")
+    min_shape_snr: float = Field(15.0, ge=0, description="events below have no shape to judge")
+    uniqueness_margin: float = Field(0.0, description="smaller margin over the false-alarm thresholds sets not_unique")
+    searched_stars: int = Field(20_000, ge=1, description="light curves that one false alarm is allowed among")
+    min_consistent_snr: float = Field(
+        5.0, gt=0, description="smaller SNR with errors from the scatter among transits sets inconsistent"
+    )
     max_single_event_fraction: float = Field(0.7, gt=0, le=1, description="larger sets single_dominates")
     max_gap_fraction: float = Field(0.5, ge=0, le=1, description="larger sets near_gap")
+    max_dump_fraction: float = Field(0.6, ge=0, le=1, description="larger sets near_dump")
     sinusoid_ratio: float = Field(1.0, gt=0, description="larger sets sinusoid")
     max_duration_ratio: float = Field(
-        3.0, gt=0, description="duration over that of the star's density; larger sets long_duration"
+        2.0, gt=0, description="duration over that of the star's density; larger sets long_duration"
     )
+    alias_tolerance: float = Field(0.003, gt=0, description="nearer to a period of scattered light sets period_alias")
+    centroid_sigma: float = Field(5.0, gt=0, description="a shift of the centroid counts from this significance on")
+    max_centroid_offset_pix: float = Field(0.3, gt=0, description="source farther from the star sets centroid_shift")
     pile_up_stars: int = Field(
         6, ge=2, description="stars of a sector with one epoch and period that set epoch_pile_up"
     )

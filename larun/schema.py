@@ -177,6 +177,11 @@ class EventFlag(IntFlag):
     LONG_DURATION = 512
     PERIOD_ALIAS = 1024
     EPOCH_PILE_UP = 2048
+    ODD_EVEN_EPOCH = 4096
+    NOT_UNIQUE = 8192
+    INCONSISTENT = 16384
+    NEAR_DUMP = 32768
+    CENTROID_SHIFT = 65536
 
     @property
     def names(self) -> list[str]:
@@ -211,8 +216,8 @@ EVENT_COLUMNS: tuple[Column, ...] = (
     Column("dump_fraction", "float32", None, "share of the transits during or just after a momentum dump"),
     Column("centroid_offset_pix", "float32", "pix", "distance from the star to the source of the dip, by the centroid's shift"),
     Column("centroid_sigma", "float32", None, "shift of the centroid in transit over its error"),
-    Column("column_pix", "float32", "pix", "median flux-weighted centroid, column"),
-    Column("row_pix", "float32", "pix", "median flux-weighted centroid, row"),
+    Column("column_pix", "float32", "pix", "mean flux-weighted centroid, column"),
+    Column("row_pix", "float32", "pix", "mean flux-weighted centroid, row"),
     Column("phase_coverage", "float32", None, "share of the orbital phases that were observed"),
     Column("scatter_ppm", "float32", "ppm", "robust scatter of the detrended flux per cadence"),
     Column("red_noise_ppm", "float32", "ppm", "robust scatter on the time scale of the duration"),

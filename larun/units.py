@@ -27,6 +27,8 @@ R_SUN_M = 6.957e8
 M_SUN_KG = 1.98841e30
 G_SI = 6.6743e-11
 R_EARTH_PER_R_SUN = 109.076
+R_JUPITER_PER_R_SUN = 9.7310
+"""Nominal equatorial radii (IAU 2015 resolution B3)."""
 
 
 def to_btjd(time_d, time_format: str):

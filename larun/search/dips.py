@@ -1,7 +1,7 @@
 """What else a folded light curve holds: other dips, brightenings and sinusoids.
 
-The significances are those of the model-shift uniqueness test (Rowe et al. 2015, ApJS 217, 16, section 3.2;
-Thompson et al. 2018, ApJS 235, 38, section A.3.4): the transit's box is moved through all phases, and the deepest dip
+The significances are those of the model-shift uniqueness test (Rowe et al. 2015, ApJS 217, 16;
+Thompson et al. 2018, ApJS 235, 38): the transit's box is moved through all phases, and the deepest dip
 beside the transit is its secondary, the deepest beside both its tertiary.
 """
 
@@ -123,7 +123,7 @@ def other_dips(total, count, per_duration, full, noise):
 def sinusoid_gain(total, count):
     """Gain in chi-square of the best of sinusoids at half the period, the period and twice the period.
 
-    After SWEET (Thompson et al. 2018, ApJS 235, 38, section A.5.4), on a light curve folded at twice the period.
+    After SWEET (Thompson et al. 2018, ApJS 235, 38), on a light curve folded at twice the period.
 
     Parameters
     ----------

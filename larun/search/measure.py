@@ -16,8 +16,8 @@ from larun.search.shape import timing, trapezoid
 from larun.search.transits import first_after, transit_sums
 from larun.units import HOURS_PER_DAY, PPM
 
-LONG_GAP = 0.5
-"""A gap counts as one beside a transit if it is longer than this share of the duration."""
+LONG_GAP, LONG_GAP_CADENCES = 0.5, 2.5
+"""A gap counts as one beside a transit if it is longer than this share of the duration, and than so many cadences."""
 
 BINS_PER_DURATION = 4
 """Phase bins per duration of the fold in which other dips are looked for."""
@@ -56,7 +56,8 @@ def measure(data: Series, box: Box, n_searched: int) -> np.ndarray:
     event["n_transits"] = found.n_transits
     event["odd_even_sigma"] = found.odd_even
     event["single_event_fraction"] = found.largest_share
-    event["gap_fraction"] = gap_touches(data.time, data.table, cell, middles, duration, LONG_GAP * duration).mean()
+    gap = max(LONG_GAP * duration, LONG_GAP_CADENCES * cell)
+    event["gap_fraction"] = gap_touches(data.time, data.table, cell, middles, duration, gap).mean()
     event["scatter_ppm"] = ppm
     event["red_noise_ppm"] = found.noise * ppm
     event["n_good"] = n_searched

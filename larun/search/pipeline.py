@@ -14,6 +14,7 @@ from larun.search.flatten import Flat, flatten
 from larun.search.grid import Grid, make_grid
 from larun.search.measure import measure
 from larun.search.peaks import efficiencies, top_peaks
+from larun.search.pointing import dump_rows, measure_pointing
 from larun.search.prepare import MIN_GOOD_CADENCES, relative_flux
 from larun.search.refine import Box, refine, series
 from larun.units import SECONDS_PER_DAY
@@ -98,6 +99,7 @@ def _events(shard: Shard, rows: np.ndarray, flat: Flat, grid: Grid, settings: Se
     cadence_d = _cadence_d(shard)
     spectrum = spectra(time, mean, weight, flat.sigma, grid)
     efficiency = efficiencies(spectrum)
+    dumps = dump_rows(shard)
     for i, row in enumerate(rows):
         barycentric = shard.barycentric_time(row)
         data = series(barycentric, flat.flux[i], flat.sigma[i], cadence_d)
@@ -111,7 +113,10 @@ def _events(shard: Shard, rows: np.ndarray, flat: Flat, grid: Grid, settings: Se
         if best is None:
             yield None, "no dip at any trial period"
         else:
-            yield measure(data, best, len(data.time)), ""
+            event = measure(data, best, len(data.time))
+            used = np.isfinite(flat.flux[i])
+            measure_pointing(event, barycentric, dumps, used, shard.centroid_col[row], shard.centroid_row[row])
+            yield event, ""
 
 
 def _starts(time, mean, weight, efficiency, grid: Grid, found: np.ndarray) -> list[Box]:

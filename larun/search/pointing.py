@@ -6,8 +6,7 @@ import numpy as np
 from numba import njit
 
 from larun.lightcurve import AUTHOR_QUALITY_MASKS, Shard
-from larun.search.transits import MIN_WINDOWS, first_after, lookup_table, transit_range
-from larun.selection import level_and_scatter
+from larun.search.transits import first_after, lookup_table, transit_range
 from larun.units import HOURS_PER_DAY, PPM
 
 DESATURATION = {"tess": 32, "kepler": 32}
@@ -19,6 +18,9 @@ SETTLING_D = 1 / HOURS_PER_DAY
 
 MIN_SNR = 7.0
 """Centroids of weaker events are not measured: their shift would be lost in the noise."""
+
+MIN_WINDOWS = 10
+"""Windows beside the transits that measure how far a centroid moves by itself."""
 
 NEAR, WIDE = 0.75, 2.0
 """The centroid in transit is compared with that at both sides, between so many durations from mid-transit."""
@@ -120,8 +122,8 @@ def centroid_shift(time, used, column, row, period, t0, duration):
     -------
     shift, sigma : float
         Length of the mean shift, pixels, and over its error: the root of the sum of both axes' squared
-        significances, with a Rayleigh distribution where nothing moves. The error of a transit is the robust
-        scatter of the same difference at windows beside the transits, so that jitter and drifts are in it.
+        significances, with a Rayleigh distribution where nothing moves. The error of a transit is the standard
+        deviation of the same difference at windows beside the transits, so that jitter and drifts are in it.
     column, row : float
         Mean centroid, pixels.
 
@@ -173,9 +175,8 @@ def centroid_shift(time, used, column, row, period, t0, duration):
             aside += 1
     if m == 0 or aside < MIN_WINDOWS:
         return np.nan, np.nan, column_mean, row_mean
-    work = np.empty(aside)
-    _, sigma_x = level_and_scatter(aside_x[:aside], work)
-    _, sigma_y = level_and_scatter(aside_y[:aside], work)
+    # Not a robust scatter: episodes of jitter may fall on a transit like on any other window.
+    sigma_x, sigma_y = np.std(aside_x[:aside]), np.std(aside_y[:aside])
     if not (sigma_x > 0 and sigma_y > 0):
         return np.nan, np.nan, column_mean, row_mean
     dx, dy = dx / m, dy / m

@@ -131,8 +131,8 @@ def timing(time, flux, table, cell, period, t0, length, flat, noise):
     if not np.isfinite(flat):
         return np.nan
     edge = 0.5 * length
-    ramp = max(1 - flat, SOFTEST) * edge
-    # A ramp that is softened keeps its middle.
+    # A ramp that is softened, or made to hold a cadence, keeps its middle.
+    ramp = min(max((1 - flat) * edge, SOFTEST * edge, 1.5 * cell), edge)
     outer = edge * (0.5 + 0.5 * flat) + 0.5 * ramp
     inner = outer - ramp
     depth = _depth(time, flux, table, cell, period, t0, inner, outer)

@@ -24,6 +24,9 @@ KERNEL_MODULES = (
             "rating",
             "refine",
             "measure",
+            "dips",
+            "shape",
+            "pointing",
             "pipeline",
         )
     ),

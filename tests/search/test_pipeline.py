@@ -39,7 +39,9 @@ def test_injected_planets_are_recovered(make_shard):
     assert (found.events["sde"] > 7).all()
     assert (found.events["flags"] == 0).all()
     for column in EVENT_COLUMNS:
-        assert np.isfinite(found.events[column.name]).all(), column.name
+        # These light curves have no centroids and no momentum dumps.
+        known = column.name not in {"dump_fraction", "centroid_offset_pix", "centroid_sigma", "column_pix", "row_pix"}
+        assert (np.isfinite(found.events[column.name]) == known).all(), column.name
 
 
 def test_noise_alone_stays_low(make_shard):

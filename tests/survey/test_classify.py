@@ -76,7 +76,7 @@ def test_a_shard_without_stored_stars_asks_nobody():
 
 
 def test_flags_are_of_the_stars_own_thresholds():
-    strict = Settings(vet={"max_planet_depth_ppm": 1000.0})
+    strict = Settings(vet={"max_planet_radius_jupiter": 0.1, "max_planet_depth_ppm": 1000.0})
     result = classify_shard(shard(1), strict, Judge(None))
     assert EventFlag.TOO_DEEP in EventFlag(int(result.events["flags"][0]))
 
