@@ -233,6 +233,17 @@ def test_scripts_are_consumed_request_by_request_and_keys_have_an_order(server, 
         404, 404, 200]  # fmt: skip
 
 
+def test_a_request_that_is_held_meets_the_faults_of_its_release(http):
+    with Loopback(TINY, Faults(held=frozenset({A}), always={B: "404"})) as server:
+        waiting = raw_get(download(server, A))
+        assert http.request("GET", download(server, B)).status == 404
+        assert [request["target"] for request in server.requests()] == [B]
+        server.set_faults(Faults(always={A: "502"}))
+        assert waiting.recv(12) == b"HTTP/1.1 502"
+        waiting.close()
+        assert [request["target"] for request in server.requests()] == [B, A]
+
+
 def test_a_rate_is_drawn_per_target_and_attempt_whatever_the_order():
     faults = Faults(rate=0.3, seed=5, mix=("404", "reset"))
     keys = [(f"mast:{tic}", str(tic), "mast") for tic in range(2000)]
@@ -256,7 +267,7 @@ def test_unknown_faults_are_refused():
 
 
 def test_outages_from_one_second_to_another(http):
-    faults = Faults(outages=(Outage(0.0, 30.0, face="cloud"), Outage(0.5, 1.3, "refused")))
+    faults = Faults(outages=(Outage(0.0, 30.0, face="cloud"), Outage(1.5, 2.3, "refused")))
     with Loopback(TINY, faults) as server:
         began = time.time()
         away = http.request("GET", cloud(server, A))
@@ -268,7 +279,7 @@ def test_outages_from_one_second_to_another(http):
         with pytest.raises(urllib3.exceptions.NewConnectionError):
             http.request("GET", download(server, A))
         idle.close()
-        time.sleep(max(began + 2.0 - time.time(), 0))
+        time.sleep(max(began + 3.0 - time.time(), 0))
         assert http.request("GET", download(server, A)).status == 200
 
 
@@ -300,7 +311,7 @@ def test_the_log_and_the_script_outlive_sigkill(http):
 
 
 def test_high_water_marks():
-    with Loopback(TINY, latency_s=0.1) as server:
+    with Loopback(TINY, latency_s=1.0) as server:
         address = ("127.0.0.1", server.port)
         for _ in range(20):
             socket.create_connection(address).close()

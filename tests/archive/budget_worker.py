@@ -1,6 +1,7 @@
 """A worker process of the budget's tests: fetches from a URL in threads until it is stopped.
 
-Run as ``python -m tests.archive.budget_worker ADDRESS URL THREADS SECONDS SETTINGS``; prints requests served and the
+Run as ``python -m tests.archive.budget_worker ADDRESS URL THREADS SECONDS SETTINGS``; says that it is ready, begins
+when it is told something, and prints requests served and the
 longest wait for one, or the error that ended it.
 """
 
@@ -22,6 +23,7 @@ def say(*words: object) -> None:
 def main(address: str, url: str, threads: str, seconds: str, settings: str) -> None:
     client = Client("mast", ArchiveSettings(**json.loads(settings)), address)
     say("ready")
+    sys.stdin.readline()
     end = time.monotonic() + float(seconds)
 
     def fetch(_) -> tuple[int, float]:

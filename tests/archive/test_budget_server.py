@@ -32,13 +32,24 @@ def settings(**changes):
 @contextlib.contextmanager
 def worker(address: str, url: str, rules, threads: int = 4, seconds: float = 2.0):
     command = [sys.executable, "-m", "tests.archive.budget_worker", address, url, str(threads), str(seconds)]
-    process = subprocess.Popen([*command, rules.model_dump_json()], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, rules.model_dump_json()], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         yield process
     finally:
         process.kill()
         process.wait()
+        process.stdin.close()
         process.stdout.close()
+
+
+def begin(*processes) -> None:
+    """Let workers begin at the same moment."""
+    assert {said(process) for process in processes} == {"ready"}
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
 
 
 def said(process) -> str:
@@ -145,7 +156,8 @@ def test_workers_share_connections_fairly_and_never_open_more():
         worker(server.address, stub.url, rules) as one,
         worker(server.address, stub.url, rules) as two,
     ):
-        results = [[float(x) for x in (said(p), said(p))[1].split()] for p in (one, two)]
+        begin(one, two)
+        results = [[float(x) for x in said(process).split()] for process in (one, two)]
     served, longest = zip(*results, strict=True)
     assert stub.most_open <= 3
     assert min(served) > 0.2 * max(served)
@@ -159,10 +171,10 @@ def test_a_killed_worker_gives_its_permits_back_after_its_connections_are_gone()
         BudgetServer(rules) as server,
         worker(server.address, stub.url, rules, threads=4, seconds=60) as victim,
     ):
-        assert said(victim) == "ready"
+        begin(victim)
         assert until(lambda: stub.open_now == 2)
         with worker(server.address, stub.url, rules, threads=2, seconds=1) as other:
-            assert said(other) == "ready"
+            begin(other)
             victim.send_signal(signal.SIGKILL)
             assert float(said(other).split()[0]) > 0
         assert stub.most_open <= 2
@@ -173,7 +185,7 @@ def test_workers_stop_when_the_run_is_gone():
     with Stub(lambda head: [0.02, reply(200, b"x")]) as stub, contextlib.ExitStack() as run:
         server = run.enter_context(BudgetServer(rules))
         with worker(server.address, stub.url, rules, threads=3, seconds=60) as process:
-            assert said(process) == "ready"
+            begin(process)
             assert until(lambda: len(stub.heads) > 10)
             run.close()
             last = said(process)
@@ -192,7 +204,7 @@ def test_idle_connections_go_to_a_worker_that_needs_them():
         first.get(stub.url)
         start = time.monotonic()
         assert second.get(stub.url).data == b"x"
-        assert time.monotonic() - start < 3.0
+        assert time.monotonic() - start < 20.0, "the first client is not closed before"
         assert stub.most_open == 1
         first.close()
         second.close()

@@ -144,7 +144,7 @@ def test_an_idle_connection_is_closed_and_opened_again(monkeypatch):
         client = Client("mast", settings(), "")
         client.get(stub.url)
         assert stub.open_now == 1
-        end = time.monotonic() + 5
+        end = time.monotonic() + 20
         while stub.open_now and time.monotonic() < end:
             time.sleep(0.02)
         assert stub.open_now == 0
@@ -158,7 +158,7 @@ def test_close_lets_go_of_every_connection():
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda _: client.get(stub.url), range(8)))
         client.close()
-        end = time.monotonic() + 5
+        end = time.monotonic() + 20
         while stub.open_now and time.monotonic() < end:
             time.sleep(0.01)
         assert stub.open_now == 0
@@ -181,10 +181,10 @@ def test_never_more_connections_than_allowed_whatever_happens(seed, monkeypatch)
 
     rules = settings(mast_connections=3, backoff_s=0.005, max_backoff_s=0.05, patience_s=0.3, outage_failures=4)
     outcomes = Counter()
-    end = time.monotonic() + 3.0
+    over = threading.Event()
 
     def ask(client):
-        while time.monotonic() < end:
+        while not over.is_set():
             try:
                 client.get(stub.url)
                 outcomes["served"] += 1
@@ -194,14 +194,18 @@ def test_never_more_connections_than_allowed_whatever_happens(seed, monkeypatch)
     with Stub(answer) as stub, ThreadPoolExecutor(8) as pool:
         clients = [Client("mast", rules, "") for _ in range(2)]
         asking = [pool.submit(ask, clients[i % 2]) for i in range(8)]
-        for share[0], seconds in ((0.3, 0.6), (1.0, 0.8), (0.0, 0.4), (0.3, 0.4), (1.0, 0.8)):
-            time.sleep(seconds)
+        for share[0], seen in ((0.3, "served"), (1.0, "ArchiveOutage"), (0.0, "served"), (1.0, "ArchiveOutage")):
+            before, end = outcomes[seen], time.monotonic() + 20
+            while outcomes[seen] < before + 3 and time.monotonic() < end:
+                time.sleep(0.02)
             chance.choice(clients).close()
+            assert outcomes[seen] > before
+            time.sleep(0.2)
+        over.set()
         for thread in asking:
             thread.result()
         for client in clients:
             client.close()
-    assert min(outcomes["served"], outcomes["ArchiveOutage"]) > 0
     assert stub.most_open <= 3
 
 
@@ -220,7 +224,7 @@ def test_a_body_that_trickles_is_cut_off(monkeypatch):
         start = time.monotonic()
         with pytest.raises(ProductUnreachable, match=r"took longer than 1 s"):
             client.get(stub.url)
-        assert time.monotonic() - start < 4.0
+        assert time.monotonic() - start < 30.0, "the whole takes 100 s"
         client.close()
 
 
@@ -309,22 +313,26 @@ def test_waits_are_drawn_from_zero_to_twice_the_mean():
 
 
 def test_while_the_service_is_out_attempts_are_not_spent_and_a_known_file_is_the_probe():
-    """The service goes away in the middle; the request that waits is served when it is back."""
+    """The service goes away in the middle; the request that waits is served when it is back, after three probes."""
     away = threading.Event()
+    probes = []
 
     def answer(head):
+        if head.startswith("HEAD"):
+            probes.append(head)
+            if len(probes) > 3:
+                away.clear()
         return [reply(503) if away.is_set() else reply(200, b"x")]
 
     with Stub(answer) as stub:
         client = Client("mast", settings(attempts=3, outage_failures=3, max_backoff_s=0.05), "")
         client.get(f"{stub.url}/known")
         away.set()
-        threading.Timer(1.0, away.clear).start()
         with ThreadPoolExecutor(3) as pool:
             assert {a.data for a in pool.map(lambda i: client.get(f"{stub.url}/{i}"), range(3))} == {b"x"}
         client.close()
     asked = [head.split()[:2] for head in stub.heads]
-    assert asked.count(["HEAD", "/known"]) >= 3
+    assert asked.count(["HEAD", "/known"]) == len(probes) >= 4
     assert len([path for method, path in asked if method == "GET" and path != "/known"]) <= 3 + 3 + 3
 
 
@@ -354,12 +362,12 @@ def test_a_second_run_of_the_process_asks_anew_after_an_outage():
 
 def test_retry_after_longer_than_patience_is_an_outage():
     with Stub(lambda head: [reply(503, b"", "Retry-After: 3600")]) as stub:
-        client = Client("mast", settings(patience_s=10.0), "")
+        client = Client("mast", settings(patience_s=100.0), "")
         start = time.monotonic()
         with pytest.raises(ArchiveOutage, match="left alone for 3600 s"):
             client.get(stub.url)
         client.close()
-    assert time.monotonic() - start < 5.0
+    assert time.monotonic() - start < 30.0, "nobody waits for patience to end"
 
 
 def test_nobody_listens():
@@ -406,7 +414,7 @@ def test_a_service_that_refuses_everybody_is_not_taken_for_an_outage():
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(fetch, range(8)))
         client.close()
-    assert time.monotonic() - start < 10.0
+    assert time.monotonic() - start < 30.0, "nobody waits for patience to end"
 
 
 def test_files_that_all_come_as_web_pages_are_a_proxy():
@@ -600,7 +608,7 @@ def test_answers_of_a_hostile_server_are_failures_of_one_product(kind, monkeypat
         else:
             with pytest.raises(ProductUnreachable, match=said):
                 client.get(stub.url)
-        assert time.monotonic() - start < 5.0
+        assert time.monotonic() - start < 30.0, "some of them never end"
         client.close()
 
 
@@ -612,7 +620,7 @@ def test_a_redirect_to_another_port_of_the_host_opens_no_second_connection_there
         client = Client("mast", settings(mast_connections=1), "")
         for _ in range(3):
             assert client.get(first.url).data == b"x"
-            end = time.monotonic() + 5
+            end = time.monotonic() + 20
             while first.open_now and time.monotonic() < end:
                 time.sleep(0.01)
             assert (first.open_now, other.open_now) == (0, 1)

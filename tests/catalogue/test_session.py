@@ -72,7 +72,7 @@ def test_an_answer_that_trickles_is_left_in_time(head, trickle):
         with pytest.raises(requests.ReadTimeout, match="whole answer in time"):
             opened.get(f"http://{host}/x")
         assert len(asked) == 3
-    assert time.monotonic() - started < 3.0
+    assert time.monotonic() - started < 30.0, "the whole answer would take 2000 s"
 
 
 @pytest.mark.parametrize(

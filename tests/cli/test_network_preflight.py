@@ -98,7 +98,7 @@ def test_archives_that_say_nothing_are_not_waited_for_long(archive, config, monk
     archive.set_faults(Faults(always={"cloud-list": "stall", "index": "stall"}))
     began = time.monotonic()
     assert "cloud: " in preflight.check_ingest(load(config), 1, None, "tess", None, None)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40, "silences of a run last a minute each"
 
 
 def test_a_proxy_that_answers_with_a_page(archive, config, tmp_path):

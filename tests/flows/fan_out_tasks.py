@@ -52,13 +52,20 @@ def marks_and_hangs(work: Work) -> dict[str, int]:
     return {}
 
 
+def until_known(folder: Path, shard: int) -> None:
+    """Who asks an archive that is out waits for it: all but the first do until the flow has acted on that one's end."""
+    deadline = time.monotonic() + 60
+    while shard > POISON and not (folder / "known").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 @task(retry_condition_fn=worth_retrying, **SHARD_TASK)
 def finds_the_archive_out(work: Work) -> dict[str, int]:
     """Does what it can until the archive is out of service."""
     for shard in work.shards:
         (work.folder / f"begun-{shard}").touch()
         if shard >= POISON:
-            time.sleep(1.0)  # who asks an archive that is out waits for it; meanwhile the flow learns of the first
+            until_known(work.folder, shard)
             raise ArchiveOutage("MAST is down for maintenance until Monday")
         (work.folder / f"done-{shard}").touch()
     return {"done": len(work.shards)}

@@ -21,6 +21,9 @@ from tests.loopback.log import Log
 from tests.loopback.names import path_lookup, resolve
 
 _PART = 1 << 20
+_LOOK_S = 0.01
+"""So often a request that is held looks whether it still is."""
+
 _DOWNLOADS = ("/api/v0.1/Download/file", "/api/v0.1/Download/file/")
 
 
@@ -105,6 +108,8 @@ class Archive:
         if scope["type"] != "http":
             return
         asked = await self._take_apart(scope, receive)
+        while self.course.holds(asked.keys):
+            await asyncio.sleep(_LOOK_S)
         attempt = self.course.attempts[asked.keys[0]]
         fault, key = self.course.next(asked.keys, head=asked.method == "HEAD")
         fault = self._outage(asked) or self._marked(asked) or fault

@@ -103,6 +103,9 @@ class Faults:
         Consumed request by request, then the key is healthy.
     always : mapping of key to Fault or str
         Every request.
+    held : frozenset of key
+        Requests that wait at the door until faults without their key are set, and then meet those: so that a test does
+        something while a run is at a known place. The log has them from then on.
     rate : float
         Share of the other requests, on `faces`, that fail; drawn from `seed`, the target and its attempt number, so
         that it does not depend on the order of requests.
@@ -122,6 +125,7 @@ class Faults:
 
     script: Mapping[int | str, Sequence[Fault | str]] = field(default_factory=dict)
     always: Mapping[int | str, Fault | str] = field(default_factory=dict)
+    held: frozenset[int | str] = frozenset()
     rate: float = 0.0
     seed: int = 0
     mix: tuple[str, ...] = tuple(kind for kind in KINDS if kind not in ("executing", "error"))
@@ -153,6 +157,10 @@ class Course:
         """Requests so far, by face and target."""
         self.consumed: Counter[str] = Counter()
         """Items of a script that are used up, by key."""
+
+    def holds(self, keys: Sequence[str]) -> bool:
+        """Whether a request waits."""
+        return any(key in self.faults.held or (key.isdigit() and int(key) in self.faults.held) for key in keys)
 
     def next(self, keys: Sequence[str], *, head: bool = False) -> tuple[Fault | None, str]:
         """Fault of a request, and the key of the script that it used up; None for a healthy answer.
