@@ -145,6 +145,9 @@ class SearchSettings(Section):
     """Detrending and period search."""
 
     window_d: float = Field(1.0, gt=0, description="window of the robust detrending, days")
+    cotrend: bool = Field(
+        True, description="take systematics out that at least 16 stars of a shard on one CCD share, where that helps"
+    )
     prewhiten: bool = Field(
         True, description="take rotation and pulsation that the trend cannot follow out before it, as sinusoids"
     )

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from larun.config import SearchSettings
+from larun.search.cotrend import cotrend
 from larun.search.detrend import detrend
 from larun.search.prepare import clip
-from larun.search.prewhiten import LESS, TRANSIT_H, transit_scatter, without_waves
+from larun.search.prewhiten import LESS, transit_cadences, transit_scatter, without_waves
 from larun.search.variability import variability
 from larun.units import HOURS_PER_DAY
 
@@ -36,7 +37,9 @@ class Flat:
     variability: dict[str, np.ndarray]
 
 
-def flatten(relative: np.ndarray, time: np.ndarray, cadence_d: float, settings: SearchSettings) -> Flat:
+def flatten(
+    relative: np.ndarray, time: np.ndarray, cadence_d: float, settings: SearchSettings, group: np.ndarray | None = None
+) -> Flat:
     """Take out of the flux what is no transit.
 
     Parameters
@@ -48,21 +51,26 @@ def flatten(relative: np.ndarray, time: np.ndarray, cadence_d: float, settings: 
     cadence_d : float
         Time between cadences, days.
     settings : SearchSettings
-        `window_d`, `prewhiten` and `min_duration_h` are used.
+        `window_d`, `cotrend`, `prewhiten` and `min_duration_h` are used.
+    group : (star,) int, optional
+        Stars with the same positive number share systematics, see `larun.search.cotrend.groups_of`.
     """
-
-    def detrended(flux: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        flat = detrend(flux, time, settings.window_d)
-        return flat, clip(flat, isolated_dips=isolated)
-
     isolated = settings.min_duration_h / HOURS_PER_DAY >= ISOLATED_CADENCES * cadence_d
-    flux, sigma = detrended(relative)
+    flux = detrend(relative, time, settings.window_d)
+    shared = None
+    if settings.cotrend and group is not None:
+        shared = cotrend(flux, time, cadence_d, group)
+        flux -= shared
+    sigma = clip(flux, isolated_dips=isolated)
     seen = variability(relative, flux, time, cadence_d)
     seen["n_waves"] = np.zeros(len(relative), np.uint8)
     if settings.prewhiten:
-        cadences = max(round(TRANSIT_H / HOURS_PER_DAY / cadence_d), 1) if cadence_d > 0 else 1
+        cadences = transit_cadences(cadence_d)
         for row, calm, n_waves in without_waves(relative, flux, seen, sigma, time, cadence_d, settings.window_d):
-            flat, scatter = detrended(calm[None])
+            flat = detrend(calm[None], time, settings.window_d)
+            if shared is not None:
+                flat -= shared[row]
+            scatter = clip(flat, isolated_dips=isolated)
             if transit_scatter(flat[0], cadences) < LESS * transit_scatter(flux[row], cadences):
                 flux[row], sigma[row], seen["n_waves"][row] = flat[0], scatter[0], n_waves
     return Flat(flux, sigma, seen)

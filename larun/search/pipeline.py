@@ -10,6 +10,7 @@ from larun.config import SearchSettings
 from larun.lightcurve import Shard
 from larun.schema import empty_events
 from larun.search.box import best_box, bin_series, spectra
+from larun.search.cotrend import groups_of
 from larun.search.flatten import Flat, flatten
 from larun.search.grid import Grid, make_grid
 from larun.search.measure import measure
@@ -58,8 +59,9 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
     Returns
     -------
     Searched
-        A star that cannot be searched is not an error; it has a reason. No star's result depends on which
-        others are in the shard.
+        A star that cannot be searched is not an error; it has a reason. With `settings.cotrend` a star's
+        result depends on the others of the shard that are on its CCD, from `larun.search.cotrend.FEWEST_STARS` on,
+        and on their order; without it, and for a star that is searched alone, on none.
     """
     relative, obstacles = relative_flux(shard, settings)
     events = empty_events(len(shard))
@@ -74,7 +76,7 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
             reasons[row] = "the time series is too short for two transits at the shortest trial period"
         rows = rows[:0]
     if len(rows):
-        flat = flatten(relative[rows], shard.time, cadence_d, settings)
+        flat = flatten(relative[rows], shard.time, cadence_d, settings, groups_of(shard.stars)[rows])
         detrended[rows] = flat.flux
         for i, (event, reason) in enumerate(_events(shard, rows, flat, grid, settings)):
             reasons[rows[i]] = reason

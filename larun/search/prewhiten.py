@@ -238,6 +238,11 @@ def _at_cadences(offset, columns, solution, frequencies, middle):
     return model
 
 
+def transit_cadences(cadence_d: float) -> int:
+    """Cadences of `TRANSIT_H`, at least 1."""
+    return max(round(TRANSIT_H / HOURS_PER_DAY / cadence_d), 1) if cadence_d > 0 else 1
+
+
 @njit(cache=True, nogil=True)
 def transit_scatter(flux, cadences):
     """Robust scatter of means over so many neighbouring cadences, side by side; NaN where fewer than 10 have half."""
