@@ -11,18 +11,32 @@ import pyarrow as pa
 from larun.config import SweepSettings
 from larun.schema import CANDIDATE_COLUMNS, CLASSES, EventFlag
 
+FALSE_POSITIVE_FLAGS = (
+    EventFlag.ODD_EVEN
+    | EventFlag.SECONDARY
+    | EventFlag.TOO_DEEP
+    | EventFlag.CENTROID_SHIFT
+    | EventFlag.SINUSOID
+    | EventFlag.EPOCH_PILE_UP
+    | EventFlag.EPHEMERIS_MATCH
+)
+"""Flags that say what the event is instead of a planet: each leaves a tenth of the score."""
+
 DOUBT_FLAGS = (
     EventFlag.FEW_TRANSITS
     | EventFlag.LOW_COVERAGE
-    | EventFlag.ODD_EVEN
-    | EventFlag.SECONDARY
-    | EventFlag.TOO_DEEP
+    | EventFlag.ODD_EVEN_EPOCH
+    | EventFlag.NOT_UNIQUE
+    | EventFlag.INCONSISTENT
     | EventFlag.SINGLE_DOMINATES
-    | EventFlag.SINUSOID
-    | EventFlag.PERIOD_ALIAS
-    | EventFlag.EPOCH_PILE_UP
+    | EventFlag.NEAR_GAP
+    | EventFlag.NEAR_DUMP
+    | EventFlag.LONG_DURATION
+    | EventFlag.TRANSIT_PILE_UP
 )
-"""Flags that each halve the score. The others are for the vetter's eye alone."""
+"""Flags that say why it may be none: each halves the score. The others are for the vetter's eye alone."""
+
+FALSE_POSITIVE_FACTOR, DOUBT_FACTOR = 0.1, 0.5
 
 SHOWN_COLUMNS = (
     "rank",
@@ -75,10 +89,13 @@ def score(planet_probability: np.ndarray, flags: np.ndarray) -> np.ndarray:
     Returns
     -------
     (event,) float32
-        The probability, halved once for each flag of `DOUBT_FLAGS`.
+        The probability, times a tenth for each of `FALSE_POSITIVE_FLAGS` and a half for each of `DOUBT_FLAGS`. No
+        flag takes a candidate off the list: vetters see what was found, and why it is ranked where it is.
     """
-    doubts = np.bitwise_count(np.asarray(flags, dtype=np.uint32) & np.uint32(DOUBT_FLAGS))
-    return (np.nan_to_num(np.asarray(planet_probability, dtype=np.float64)) * 0.5**doubts).astype(np.float32)
+    flags = np.asarray(flags, dtype=np.uint32)
+    factor = FALSE_POSITIVE_FACTOR ** np.bitwise_count(flags & np.uint32(FALSE_POSITIVE_FLAGS))
+    factor = factor * DOUBT_FACTOR ** np.bitwise_count(flags & np.uint32(DOUBT_FLAGS))
+    return (np.nan_to_num(np.asarray(planet_probability, dtype=np.float64)) * factor).astype(np.float32)
 
 
 def rank(detections: pa.Table, settings: SweepSettings) -> dict[str, Any]:
@@ -87,7 +104,7 @@ def rank(detections: pa.Table, settings: SweepSettings) -> dict[str, Any]:
     Parameters
     ----------
     detections : Table
-        One row per target, columns of `larun.schema.DETECTION_COLUMNS`; flags already complete.
+        Columns of `larun.schema.DETECTION_COLUMNS` and `SECTOR_COLUMNS`; flags already complete.
     settings : SweepSettings
         Thresholds.
 

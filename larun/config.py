@@ -199,7 +199,14 @@ class VetSettings(Section):
     centroid_sigma: float = Field(5.0, gt=0, description="a shift of the centroid counts from this significance on")
     max_centroid_offset_pix: float = Field(0.3, gt=0, description="source farther from the star sets centroid_shift")
     pile_up_stars: int = Field(
-        6, ge=2, description="stars of a sector with one epoch and period that set epoch_pile_up"
+        5, ge=1, description="more other stars of a sector with one epoch and period set epoch_pile_up"
+    )
+    max_pile_up_fraction: float = Field(
+        0.5, ge=0, le=1, description="larger share of transits when many stars dim sets transit_pile_up"
+    )
+    match_snr: float = Field(7.0, gt=0, description="weaker events are not matched with other stars")
+    min_parent_light: float = Field(
+        0.5, ge=0, description="a match with a star that loses a larger multiple of the light sets ephemeris_match"
     )
 
 

@@ -182,6 +182,8 @@ class EventFlag(IntFlag):
     INCONSISTENT = 16384
     NEAR_DUMP = 32768
     CENTROID_SHIFT = 65536
+    TRANSIT_PILE_UP = 131072
+    EPHEMERIS_MATCH = 262144
 
     @property
     def names(self) -> list[str]:
@@ -228,7 +230,7 @@ EVENT_COLUMNS: tuple[Column, ...] = (
     Column("variability_kind", "uint8", None, "0 none, 1 rotation, 2 pulsation"),
     Column("n_waves", "uint8", None, "waves of the star that were taken out before detrending; 0 where the trend sufficed"),
     Column("n_good", "int32", None, "cadences that the search could use; 0 where there is no light curve"),
-    Column("flags", "uint32", None, "bits of EventFlag; epoch_pile_up, which needs the whole sector, in candidates only"),
+    Column("flags", "uint32", None, "bits of EventFlag; epoch_pile_up, transit_pile_up and ephemeris_match, which need the whole sector, in candidates only"),
 )  # fmt: skip
 
 PROVENANCE_COLUMNS: tuple[Column, ...] = (
@@ -266,10 +268,23 @@ PARTITIONS = ("mission", "sector", "run")
 """Columns that are the folders of a table, `mission=tess/sector=1/run=...`, and not in its files: that is where every
 reader of such folders looks for them, and several refuse files that hold them too."""
 
+SECTOR_COLUMNS: tuple[Column, ...] = (
+    Column("same_ephemeris", "int32", None, "other stars of the sector with this epoch and period"),
+    Column("pile_up_fraction", "float32", None,
+           "share of the transits at times when unusually many stars of the camera dim; NaN with more than 12 transits"),
+    Column("parent", "str", None, "star whose signal this one repeats; null where none does"),
+    Column("parent_how", "str", None, "near: within reach of its light, column: on its column of the CCD; null"),
+    Column("parent_light", "float32", None, "light that it loses over that lost here"),
+    Column("parent_period_ratio", "float32", None, "period over that of its signal"),
+    Column("parent_arcsec", "float32", "arcsec", "distance to it"),
+)  # fmt: skip
+"""What the events of a whole sector say about one of them."""
+
 CANDIDATE_COLUMNS: tuple[Column, ...] = (
     Column("rank", "int32", None, "1 is the most promising"),
     Column("score", "float32", None, "what the ranking sorts by, 0 to 1"),
     *DETECTION_COLUMNS,
+    *SECTOR_COLUMNS,
 )
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from larun import candidates
 from larun.config import SweepSettings
-from larun.schema import CANDIDATE_COLUMNS, CLASSES, DETECTION_COLUMNS, EventFlag
+from larun.schema import CANDIDATE_COLUMNS, CLASSES, DETECTION_COLUMNS, SECTOR_COLUMNS, EventFlag
 
 
 def detections(*rows: dict) -> pa.Table:
@@ -15,7 +15,9 @@ def detections(*rows: dict) -> pa.Table:
     common = {"status": "searched", "snr": 12.0, "sde": 9.0, "flags": 0, "class": "planetary_transit"}
     common |= {"period_d": 3.0, "tmag": float("nan")} | {f"p_{name}": 0.0 for name in CLASSES}
     kinds = {"str": pa.string(), "bool": pa.bool_()}
-    schema = pa.schema([(c.name, kinds.get(c.dtype) or pa.from_numpy_dtype(c.dtype)) for c in DETECTION_COLUMNS])
+    schema = pa.schema(
+        [(c.name, kinds.get(c.dtype) or pa.from_numpy_dtype(c.dtype)) for c in (*DETECTION_COLUMNS, *SECTOR_COLUMNS)]
+    )
     return pa.Table.from_pylist([common | row for row in rows], schema=schema)
 
 
@@ -23,11 +25,21 @@ def star(tic: int, planet: float, **values) -> dict:
     return {"tic": tic, "target": f"TIC {tic}", "p_planetary_transit": planet} | values
 
 
-def test_score_is_the_probability_halved_once_per_doubt():
-    two_doubts = EventFlag.ODD_EVEN | EventFlag.SECONDARY
-    for_the_eye = EventFlag.NEAR_GAP | EventFlag.V_SHAPE
-    got = candidates.score(np.array([0.8, 0.8, 0.8, np.nan]), np.array([0, two_doubts, for_the_eye, 0], np.uint32))
-    np.testing.assert_allclose(got, [0.8, 0.2, 0.8, 0.0])
+def test_score_falls_by_what_the_flags_say():
+    flags = [
+        0,
+        EventFlag.FEW_TRANSITS | EventFlag.NEAR_GAP,
+        EventFlag.SECONDARY,
+        EventFlag.SECONDARY | EventFlag.TOO_DEEP | EventFlag.INCONSISTENT,
+        EventFlag.V_SHAPE | EventFlag.PERIOD_ALIAS,
+        0,
+    ]
+    got = candidates.score(np.array([0.8] * 5 + [np.nan]), np.array(flags, np.uint32))
+    np.testing.assert_allclose(got, [0.8, 0.2, 0.08, 0.004, 0.8, 0.0], rtol=1e-6)
+
+
+def test_no_flag_counts_twice():
+    assert not candidates.FALSE_POSITIVE_FLAGS & candidates.DOUBT_FLAGS
 
 
 def test_rank_keeps_what_passes_every_threshold_and_orders_by_score_then_snr():

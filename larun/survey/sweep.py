@@ -24,7 +24,7 @@ from larun.network.infer import Classifier
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan, load_plan
-from larun.schema import CANDIDATE_COLUMNS, DETECTION_COLUMNS, SEARCHED, EventFlag, Status
+from larun.schema import CANDIDATE_COLUMNS, DETECTION_COLUMNS, SEARCHED, SECTOR_COLUMNS, Status
 from larun.store.publish import publish
 from larun.store.reading import products, read_shard
 from larun.store.tables import read_table, write_table
@@ -243,7 +243,7 @@ def finish_sweep(root: Root, run: SweepRun, settings: Settings) -> dict[str, Any
             f"the first is {missing[0]}; run `larun sweep` again, it goes on where it stopped"
         )
     detections = read_table(root, paths.run_folder("detections", run.product, run.run))
-    columns = ranking.rank(_with_pile_up(detections, settings), settings.sweep)
+    columns = ranking.rank(_with_sector(detections, settings), settings.sweep)
     path = paths.part("candidates", run.product, run.run, 0)
     write_table(root, path, columns, CANDIDATE_COLUMNS)
     summary = {
@@ -265,13 +265,13 @@ def finish_sweep(root: Root, run: SweepRun, settings: Settings) -> dict[str, Any
     return summary
 
 
-def _with_pile_up(detections: pa.Table, settings: Settings) -> pa.Table:
-    """Add the flag that needs the whole sector: one epoch and period shared by many stars."""
-    events = np.zeros(detections.num_rows, [("period_d", "f8"), ("t0_btjd", "f8"), ("duration_h", "f4")])
-    for name in events.dtype.names:
-        events[name] = detections[name].to_numpy(zero_copy_only=False)
-    piled = np.where(vet.pile_up(events, settings.vet), np.uint32(EventFlag.EPOCH_PILE_UP), np.uint32(0))
-    flags = pa.array(detections["flags"].to_numpy() | piled, pa.uint32())
+def _with_sector(detections: pa.Table, settings: Settings) -> pa.Table:
+    """Add what needs the whole sector: pile-ups of epochs, and matches with other stars."""
+    events = {name: detections[name].to_numpy(zero_copy_only=False) for name in vet.INPUTS}
+    columns, flags = vet.vet_sector(events, settings.vet)
+    for column in SECTOR_COLUMNS:
+        detections = detections.append_column(column.name, pa.array(columns[column.name], column.arrow_type))
+    flags = pa.array(detections["flags"].to_numpy() | flags, pa.uint32())
     return detections.set_column(detections.schema.get_field_index("flags"), "flags", flags)
 
 

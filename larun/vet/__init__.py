@@ -1,6 +1,18 @@
 """Vetting: which events are probably no planets, as data that can be read, counted and argued with."""
 
-from larun.vet.checks import CHECKS, Check, Stars, Verdict, density_solar, flag, verdicts
-from larun.vet.sector import pile_up
+from larun.vet.checks import CHECKS, Check, Verdict, flag, verdicts
+from larun.vet.quantities import Stars, density_solar
+from larun.vet.sector import INPUTS, SECTOR_CHECKS, vet_sector
 
-__all__ = ["CHECKS", "Check", "Stars", "Verdict", "density_solar", "flag", "pile_up", "verdicts"]
+__all__ = [
+    "CHECKS",
+    "INPUTS",
+    "SECTOR_CHECKS",
+    "Check",
+    "Stars",
+    "Verdict",
+    "density_solar",
+    "flag",
+    "verdicts",
+    "vet_sector",
+]

@@ -2,41 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from larun.config import VetSettings
+from larun.schema import EventFlag
 from larun.units import HOURS_PER_DAY
+from larun.vet.checks import Check
+from larun.vet.matches import Ephemerides, find_parents, unit_vectors
+from larun.vet.pileup import piled_up_share, same_ephemeris
+from larun.vet.quantities import column
 
-PILE_UP_PERIOD = 0.01
-"""Relative difference of periods within a pile-up."""
+INPUTS = (
+    "target", "ra", "dec", "tmag", "camera", "ccd", "period_d", "t0_btjd", "duration_h", "depth_ppm", "snr",
+    "n_transits", "secondary_phase", "secondary_snr", "column_pix",
+)  # fmt: skip
+"""Columns of detections that the tests of a sector read."""
+
+SECTOR_CHECKS: tuple[Check, ...] = (
+    Check(EventFlag.EPOCH_PILE_UP, column("same_ephemeris"), "pile_up_stars", True, "",
+          "other stars of the sector with this epoch and period: the spacecraft",
+          "Coughlin et al. 2016, ApJS 224, 12"),
+    Check(EventFlag.TRANSIT_PILE_UP, column("pile_up_fraction"), "max_pile_up_fraction", True, "",
+          "share of the transits at times when unusually many stars of the camera dim: the spacecraft, or stray light",
+          "Thompson et al. 2018, ApJS 235, 38"),
+    Check(EventFlag.EPHEMERIS_MATCH, column("parent_light"), "min_parent_light", True, "",
+          "light lost by another star whose transits these repeat, over that lost here: its light, not this star's",
+          "Coughlin et al. 2014, AJ 147, 119"),
+)  # fmt: skip
+"""Every test of a whole sector; their quantities are columns of `larun.schema.SECTOR_COLUMNS`."""
 
 
-def pile_up(events: np.ndarray, settings: VetSettings) -> np.ndarray:
-    """Events whose epoch and period recur over a whole sector, which the spacecraft makes and not the stars.
+def vet_sector(events: Mapping[str, Any], settings: VetSettings) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Measure and flag what only the whole sector shows.
 
     Parameters
     ----------
-    events : (star,) structured
-        Best events of all stars of a sector.
+    events : mapping
+        Columns `INPUTS` of all events of a sector, (event,) each.
     settings : VetSettings
-        `pile_up_stars` is used.
+        Thresholds.
 
     Returns
     -------
-    (star,) bool
-        Whether at least so many stars, this one counted, share the epoch of the first transit within half of
-        this duration and the period within 1 %.
+    columns : dict
+        Of `larun.schema.SECTOR_COLUMNS`.
+    flags : (event,) uint32
+        Bits of `EventFlag`.
     """
-    period, t0 = events["period_d"], events["t0_btjd"]
-    reach = 0.5 * events["duration_h"].astype(np.float64) / HOURS_PER_DAY
-    known = np.flatnonzero(np.isfinite(period) & np.isfinite(t0) & np.isfinite(reach))
-    order = known[np.argsort(t0[known], kind="stable")]
-    epochs, periods = t0[order], period[order]
-    first = np.searchsorted(epochs, epochs - reach[order])
-    last = np.searchsorted(epochs, epochs + reach[order], side="right")
-    piled = np.zeros(len(events), bool)
-    for i, (low, high) in enumerate(zip(first, last, strict=True)):
-        if high - low >= settings.pile_up_stars:
-            alike = np.abs(periods[low:high] / periods[i] - 1) < PILE_UP_PERIOD
-            piled[order[i]] = alike.sum() >= settings.pile_up_stars
-    return piled
+    values = {name: np.asarray(events[name]) for name in INPUTS}
+    period, t0, duration = (values[name].astype(np.float64) for name in ("period_d", "t0_btjd", "duration_h"))
+    duration = duration / HOURS_PER_DAY
+    camera, n_transits = values["camera"].astype(np.int64), values["n_transits"].astype(np.int64)
+    second = np.where(values["secondary_snr"] > settings.secondary_snr, values["secondary_phase"], np.nan)
+    parents = find_parents(
+        Ephemerides(
+            target=values["target"].astype(object),
+            xyz=unit_vectors(values["ra"].astype(np.float64), values["dec"].astype(np.float64)),
+            tmag=values["tmag"].astype(np.float64),
+            depth_ppm=values["depth_ppm"].astype(np.float64),
+            snr=values["snr"].astype(np.float64),
+            period_d=period,
+            t0_btjd=t0,
+            duration_d=duration,
+            n_transits=n_transits,
+            secondary_phase=second.astype(np.float64),
+            detector=np.where(camera > 0, 10 * camera + values["ccd"], 0),
+            column_pix=values["column_pix"].astype(np.float64),
+        ),
+        settings.match_snr,
+    )
+    names = np.full(len(t0), None, object)
+    names[parents.row >= 0] = values["target"][parents.row[parents.row >= 0]]
+    columns = {
+        "same_ephemeris": same_ephemeris(period, t0, 0.5 * duration).astype(np.int32),
+        "pile_up_fraction": piled_up_share(period, t0, n_transits, camera, settings.pile_up_stars).astype(np.float32),
+        "parent": names,
+        "parent_how": np.where(parents.row >= 0, parents.how, None),
+        "parent_light": parents.light_ratio.astype(np.float32),
+        "parent_period_ratio": parents.period_ratio.astype(np.float32),
+        "parent_arcsec": parents.arcsec.astype(np.float32),
+    }
+    flags = np.zeros(len(t0), np.uint32)
+    for check in SECTOR_CHECKS:
+        raised = check.raised(check.quantity(columns, None, settings), settings)
+        flags |= np.where(raised, np.uint32(check.flag), np.uint32(0))
+    return columns, flags

@@ -4,7 +4,7 @@ from scipy.stats import norm
 
 from larun.config import VetSettings
 from larun.schema import EventFlag, empty_events
-from larun.vet import CHECKS, density_solar, flag, verdicts
+from larun.vet import CHECKS, SECTOR_CHECKS, density_solar, flag, verdicts
 
 SETTINGS = VetSettings()
 
@@ -43,7 +43,7 @@ BAD = [
     (EventFlag.PERIOD_ALIAS, {"period_d": 13.69, "duration_h": 4.0}),
     (EventFlag.CENTROID_SHIFT, {"centroid_sigma": 12.0, "centroid_offset_pix": 0.9}),
 ]
-SECTOR_WIDE = {EventFlag.EPOCH_PILE_UP}
+SECTOR_WIDE = {check.flag for check in SECTOR_CHECKS}
 
 
 def flagged(radius=1.0, logg=4.438, **changes) -> EventFlag:
