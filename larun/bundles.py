@@ -7,8 +7,10 @@ one digest classify alike. `load_bundle` refuses a folder that does not match it
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,10 @@ BUNDLE_FILES = (INT8_FILE, FLOAT_FILE, KERAS_FILE, H5_FILE, CARD_FILE)
 
 _FILE_NAME = re.compile(r"(?:[a-z0-9_-][A-Za-z0-9_.-]*/)?[a-z0-9_-][A-Za-z0-9_.-]*")
 
-DEFAULT = "default"
+DEFAULT, SHIPPED = "default", "shipped"
+"""The bundle that a root promotes, or else the one that comes with larun; the latter in any case."""
+
+_KERAS_MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
 FORMAT_VERSION = 1
 
 
@@ -125,8 +130,9 @@ def load_bundle(spec: str, root: Root | None = None) -> Bundle:
     Parameters
     ----------
     spec : str
-        ``default`` for the one that comes with larun, the path of a folder, or ``name`` or ``name/version``
-        of one trained into `root`; without a version the last one by name order.
+        ``default`` for the one that `promote` chose for `root`, else for the one that comes with larun;
+        ``shipped`` for the latter; the path of a folder; or ``name`` or ``name/version`` of one trained into `root`,
+        without a version the last one by name order.
     root : Root, optional
         Survey root whose ``models`` are looked at, local or S3.
 
@@ -138,9 +144,15 @@ def load_bundle(spec: str, root: Root | None = None) -> Bundle:
     Raises
     ------
     BundleError
-        There is no such bundle, a file is missing or altered, or it was made for other views or classes.
+        There is no such bundle, a file is missing or altered, it was made for other views or classes, or its
+        ``.keras`` file holds code.
     """
-    if spec == DEFAULT:
+    chosen = promoted(root) if spec == DEFAULT and root is not None else None
+    if chosen:
+        bundle = load_bundle(chosen["bundle"], root)
+        _check("digest of the promoted bundle", chosen["digest"], bundle.digest, chosen["bundle"], root.url)
+        return bundle
+    if spec in (DEFAULT, SHIPPED):
         return _read(Root(str(DATA_FOLDER / "bundles" / DEFAULT)), "", spec)
     if (Path(spec) / MANIFEST).is_file():
         return _read(Root(spec), "", spec)
@@ -155,6 +167,64 @@ def load_bundle(spec: str, root: Root | None = None) -> Bundle:
         f"there is no bundle {spec!r}: no {MANIFEST} in {' or '.join(looked)}. "
         "Name `default`, a bundle folder, or one that `larun train` wrote below the survey root."
     )
+
+
+def promote(root: Root, spec: str) -> Bundle:
+    """Make a bundle the ``default`` of a root, which sweeps take where no other is named.
+
+    Parameters
+    ----------
+    root : Root
+        Survey root.
+    spec : str
+        ``name`` or ``name/version`` of a bundle below it; ``shipped`` for the one that comes with larun.
+
+    Raises
+    ------
+    BundleError
+        There is no such bundle, it cannot be used, or it lies outside of the root.
+    """
+    bundle = load_bundle(spec, root)
+    if spec == SHIPPED:
+        root.delete(paths.PROMOTED)
+        return bundle
+    which = f"{bundle.name}/{bundle.version}"
+    if not root.exists(f"{paths.bundle(bundle.name, bundle.version)}/{MANIFEST}") or (
+        load_bundle(which, root).digest != bundle.digest
+    ):
+        raise BundleError(
+            f"{spec!r} lies outside of {root.url}, and whoever reads the root must find it there: "
+            f"copy it to {root.url_of(paths.bundle(bundle.name, bundle.version))} and promote {which}"
+        )
+    root.write_json(paths.PROMOTED, {"bundle": which, "digest": bundle.digest})
+    return bundle
+
+
+def promoted(root: Root) -> dict[str, str] | None:
+    """``bundle`` (name/version) and ``digest`` of what a root promotes; None where that is the shipped one."""
+    return root.read_json(paths.PROMOTED) if root.exists(paths.PROMOTED) else None
+
+
+def require_plain_keras(data: bytes, which: str) -> None:
+    """Refuse a ``.keras`` file that holds more than layers and weights, without loading any of it.
+
+    Raises
+    ------
+    BundleError
+        It is no archive of these, has other members (such as pickles), or a Lambda layer or function in it.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members, config = set(archive.namelist()), archive.read("config.json").decode()
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
+        raise BundleError(f"{which} is no .keras archive: {error}; train the bundle again") from error
+    if members - _KERAS_MEMBERS:
+        raise BundleError(
+            f"{which} should hold {', '.join(sorted(_KERAS_MEMBERS))} and nothing else; it holds "
+            f"{', '.join(sorted(members - _KERAS_MEMBERS))}. Whatever that is, it is not loaded"
+        )
+    if re.search(r'"(?:Lambda|__lambda__|function|__typespec__)"', config):
+        raise BundleError(f"{which} holds a Lambda layer or a function, which is code of whoever made it; not loaded")
 
 
 def _last_version(root: Root, name: str) -> str | None:
@@ -192,6 +262,8 @@ def _read(root: Root, folder: str, spec: str) -> Bundle:
     files = {name: read(name) for name in listed}
     for name, data in files.items():
         _check(f"SHA-256 of {name}", hashlib.sha256(data).hexdigest(), listed[name], spec, where)
+    if zipfile.is_zipfile(io.BytesIO(files[KERAS_FILE])):
+        require_plain_keras(files[KERAS_FILE], f"{KERAS_FILE} of the bundle {spec!r} in {where}")
     return Bundle(manifest, files)
 
 

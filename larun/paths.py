@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from larun.errors import InputError
 
 PUBLISHED = "published.json"
+PROMOTED = "models/promoted.json"
+"""Which bundle is the root's default."""
 
 _SEGMENT = {"tess": "s{:04d}", "kepler": "q{:02d}", "k2": "c{:02d}"}
 _AUTHOR = re.compile(r"[a-z0-9][a-z0-9-]*")

@@ -1,9 +1,11 @@
 """Bundles: what is written is read back, and whatever was altered or does not fit is refused."""
 
+import io
 import json
 import pickle
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -147,6 +149,56 @@ def test_a_bundle_may_hold_more_files_and_none_outside_of_its_folder(bundle, tmp
         (tmp_path / "out" / MANIFEST).write_text(json.dumps(outside.manifest))
         with pytest.raises(BundleError, match="names outside of the folder"):
             load_bundle(str(tmp_path / "out"))
+
+
+def test_a_promoted_bundle_is_the_default_of_its_root(bundle, folder, tmp_path):
+    root = Root(str(tmp_path))
+    assert load_bundle("default", root) == load_bundle("shipped")
+    assert bundles.promote(root, "small") == bundle
+    assert load_bundle("default", root) == bundle
+    assert load_bundle("default") == load_bundle("shipped", root)
+    newer = seal({"name": "small", "version": "0002", "calibration": CALIBRATION}, bundle.files)
+    save_bundle(newer, root, "models/small/0002")
+    assert load_bundle("default", root) == bundle, "a newer version is promoted only when asked"
+    bundles.promote(root, "shipped")
+    assert load_bundle("default", root) == load_bundle("shipped")
+
+
+def test_a_promoted_bundle_that_was_replaced_is_refused(bundle, folder, tmp_path):
+    root = Root(str(tmp_path))
+    bundles.promote(root, "small/0001")
+    rewrite(folder, calibration={"temperature": 9.0, "bias": [0] * 6})
+    with pytest.raises(BundleError, match="digest of the promoted bundle should be"):
+        load_bundle("default", root)
+
+
+def test_a_bundle_outside_of_the_root_is_not_promoted(folder, tmp_path):
+    with pytest.raises(BundleError, match=r"lies outside of .*copy it to .*models/small/0001"):
+        bundles.promote(Root(str(tmp_path / "other")), str(folder))
+
+
+def archive(config="{}", **members):
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as file:
+        file.writestr("config.json", config)
+        for name, content in members.items():
+            file.writestr(name, content)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (archive(**{"evil.pkl": b"x"}), r"it holds evil\.pkl"),
+        (archive(json.dumps({"class_name": "Lambda"})), "holds a Lambda"),
+        (archive(json.dumps({"config": {"function": {"class_name": "__lambda__"}}})), "holds a Lambda"),
+    ],
+)
+def test_code_in_the_network_is_refused_on_load(bundle, tmp_path, content, said):
+    changed = seal(bundle.manifest, bundle.files | {bundles.KERAS_FILE: content})
+    save_bundle(changed, Root(str(tmp_path)), "b")
+    with pytest.raises(BundleError, match=said):
+        load_bundle(str(tmp_path / "b"))
 
 
 @pytest.mark.parametrize("spec", ["nothing", "nothing/0001", "/no/such/folder"])

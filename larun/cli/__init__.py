@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from larun.cli import catalogues, look, make, run, status
+from larun.cli import catalogues, look, make, models, run, status
 from larun.cli.console import LarunGroup, remember
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ for command in (
     *(make.report, make.export, make.simulate),
 ):
     app.command()(command)
-app.add_typer(look.bundles, name="bundles")
+app.add_typer(models.bundles, name="bundles")
 app.add_typer(catalogues.catalogues, name="catalogues")
 
 

@@ -43,6 +43,9 @@ def model_card(manifest: dict[str, Any]) -> str:
         lines += ["", f"### {source.capitalize()}: {_SOURCES.get(source, 'all sources together')}", ""]
         lines += _classes(manifest["metrics"][source])
         lines += ["", "Rows true, columns predicted:", "", *_confusion(manifest["metrics"][source]["confusion"])]
+    if "collections" in manifest:
+        lines += ["", "## By collection and shape", "", *_collections(manifest["collections"])]
+        lines += ["", "## Plots", "", *_plots()]
     if "kfold" in manifest:
         lines += ["", "## Cross-validation", "", *_folds(manifest["kfold"])]
     lines += ["", "## Float against INT8", "", *_quantisation(manifest), "", "## Limits", "", *_limits(manifest)]
@@ -98,6 +101,32 @@ def _training(manifest: dict[str, Any]) -> list[str]:
     if data["held_out_stars"]:
         lines += ["", "Only scored, by decision rather than by lot: " + ", ".join(data["held_out_stars"]) + "."]
     return lines
+
+
+def _collections(rows: list[dict[str, Any]]) -> list[str]:
+    """Confusion of each collection of real light curves, and of each injected or simulated shape."""
+    lines = [
+        "Real light curves by the collection that labels them, the others by shape; how many views were called what.",
+        "",
+        "| source | collection or shape | class | views | stars | recall | " + " | ".join(CLASSES) + " |",
+        "|---|---|---|---|---|---|" + "---|" * len(CLASSES),
+    ]
+    for row in rows:
+        cells = (row["source"], row["kind"], row["class"], row["views"], row["stars"], f"{row['recall']:.2f}")
+        lines.append("| " + " | ".join(map(str, (*cells, *row["predicted"]))) + " |")
+    return lines
+
+
+def _plots() -> list[str]:
+    return [
+        "![ROC](plots/roc.png) ![Precision and recall](plots/precision_recall.png)",
+        "",
+        "![Reliability](plots/reliability.png)",
+        "",
+        "Held-out light curves, two of each class, one of them wrong where there is such, coloured by the class given:",
+        "",
+        "![Examples](plots/examples.png)",
+    ]
 
 
 def _folds(kfold: dict[str, Any]) -> list[str]:

@@ -8,11 +8,11 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import rankdata
 
+from larun.network.curves import BINS, precision_recall, reliability
 from larun.network.infer import calibrated
 from larun.schema import CLASSES
 
 BOOTSTRAPS = 400
-BINS = 10
 
 
 def evaluate(probabilities: np.ndarray, label: np.ndarray, star: np.ndarray, seed: int = 0) -> dict[str, Any]:
@@ -39,24 +39,24 @@ def evaluate(probabilities: np.ndarray, label: np.ndarray, star: np.ndarray, see
     """
     label = np.asarray(label)
     stars, member = np.unique(np.asarray(star), return_inverse=True)
-    point = _figures(probabilities, label)
+    point = figures(probabilities, label)
     rows_of = [np.flatnonzero(member == i) for i in range(len(stars))]
     rng = np.random.default_rng(seed)
     draws = []
     for _ in range(BOOTSTRAPS):
         rows = np.concatenate([rows_of[i] for i in rng.integers(0, len(stars), len(stars))])
-        draws.append(_figures(probabilities[rows], label[rows]))
+        draws.append(figures(probabilities[rows], label[rows]))
     return {
         "views": len(label),
         "stars": len(stars),
         **{
-            name: _interval(point[name], [draw[name] for draw in draws])
+            name: interval(point[name], [draw[name] for draw in draws])
             for name in ("accuracy", "macro_f1", "brier", "ece")
         },
         "classes": {
             name: {"views": int(np.sum(label == k)), "stars": len(np.unique(member[label == k]))}
             | {
-                figure: _interval(point[figure][k], [draw[figure][k] for draw in draws])
+                figure: interval(point[figure][k], [draw[figure][k] for draw in draws])
                 for figure in ("precision", "recall", "f1", "average_precision", "auc")
             }
             for k, name in enumerate(CLASSES)
@@ -76,6 +76,35 @@ def by_source(
     return scores
 
 
+def by_collection(
+    probabilities: np.ndarray, label: np.ndarray, star: np.ndarray, source: np.ndarray, kind: np.ndarray
+) -> list[dict[str, Any]]:
+    """What became of each class of each collection (of real light curves) or shape (of others).
+
+    Returns
+    -------
+    list of dict
+        ``source``, ``kind``, ``class``, ``views``, ``stars``, ``recall``, and ``predicted``: views per class given.
+    """
+    predicted = probabilities.argmax(axis=1)
+    rows = []
+    for name, shape, k in sorted({(str(s), str(c), int(t)) for s, c, t in zip(source, kind, label, strict=True)}):
+        mine = (source == name) & (kind == shape) & (label == k)
+        counts = np.bincount(predicted[mine], minlength=len(CLASSES))
+        rows.append(
+            {
+                "source": name,
+                "kind": shape,
+                "class": CLASSES[k],
+                "views": int(mine.sum()),
+                "stars": len(np.unique(star[mine])),
+                "recall": round(float(counts[k] / mine.sum()), 5),
+                "predicted": counts.tolist(),
+            }
+        )
+    return rows
+
+
 def confusion(predicted: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Counts, (6, 6) int: rows true class, columns predicted class."""
     counts = np.zeros((len(CLASSES), len(CLASSES)), int)
@@ -90,12 +119,8 @@ def average_precision(score: np.ndarray, positive: np.ndarray) -> float:
     """
     if not positive.any():
         return float("nan")
-    order = np.argsort(-score, kind="stable")
-    hits = np.cumsum(positive[order])
-    last_of_tie = np.append(np.diff(score[order]) != 0, True)
-    hits, total = hits[last_of_tie], np.flatnonzero(last_of_tie) + 1
-    gained = np.diff(np.concatenate([[0], hits])) / positive.sum()
-    return float(np.sum(gained * hits / total))
+    recall, precision = precision_recall(score, positive)
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
 
 def mean_average_precision(probabilities: np.ndarray, label: np.ndarray) -> float:
@@ -115,12 +140,10 @@ def auc(score: np.ndarray, positive: np.ndarray) -> float:
 
 def expected_calibration_error(probabilities: np.ndarray, label: np.ndarray, bins: int = BINS) -> float:
     """Mean difference of confidence and accuracy over equal-width bins, weighted by count (Guo et al. 2017)."""
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == label
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    count = np.bincount(which, minlength=bins)
-    difference = np.bincount(which, right - confidence, minlength=bins)
-    return float(np.abs(difference).sum() / count.sum())
+    said = reliability(probabilities, label, bins)
+    filled = said.count > 0
+    differences = np.abs(said.accuracy - said.confidence)[filled] * said.count[filled]
+    return float(differences.sum() / said.count.sum())
 
 
 def fit_calibration(logits: np.ndarray, label: np.ndarray, ridge: float = 0.01) -> dict[str, Any]:
@@ -156,7 +179,7 @@ def fit_calibration(logits: np.ndarray, label: np.ndarray, ridge: float = 0.01) 
     return {"temperature": float(np.exp(best.x[0])), "bias": [float(b) for b in bias]}
 
 
-def _figures(probabilities: np.ndarray, label: np.ndarray) -> dict[str, Any]:
+def figures(probabilities: np.ndarray, label: np.ndarray) -> dict[str, Any]:
     """Every figure once: scalars, and arrays over classes with NaN where not defined."""
     counts = confusion(probabilities.argmax(axis=1), label)
     right, true, predicted = np.diag(counts).astype(float), counts.sum(axis=1), counts.sum(axis=0)
@@ -178,7 +201,7 @@ def _figures(probabilities: np.ndarray, label: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _interval(value: float, draws: list[float]) -> dict[str, float] | None:
+def interval(value: float, draws: list[float]) -> dict[str, float] | None:
     """Value with the 2.5 and 97.5 percentiles of its bootstrap; None where the value is not defined."""
     finite = [draw for draw in draws if np.isfinite(draw)]
     if not np.isfinite(value) or not finite:

@@ -24,7 +24,7 @@ from larun.network.card import model_card
 from larun.network.checkpoint import Checkpoints
 from larun.network.contrast import pretrain
 from larun.network.dataset import training_views
-from larun.network.evaluate import by_source, fit_calibration, mean_average_precision
+from larun.network.evaluate import by_collection, by_source, fit_calibration, mean_average_precision
 from larun.network.folds import cross_validate
 from larun.network.infer import Interpreter, calibrated
 from larun.network.labelled import (
@@ -40,7 +40,10 @@ from larun.network.labelled import (
 )
 from larun.network.logbook import LOG_FILE, event_file
 from larun.network.optimise import Judged, Samples, State, Training, class_weights, hard_targets, predict
+from larun.network.plots import plot_files
+from larun.network.predictions import PREDICTIONS_FILE, predictions_table
 from larun.network.recipe import identity, new_version, output_root, recorded_settings, require_same_split, software
+from larun.network.restore import load_weights
 from larun.network.tune import tune
 from larun.objects import Root
 from larun.schema import CLASSES
@@ -143,12 +146,15 @@ def fit(
     files = quantise.export(
         run.network, quantise.representative_views(parts[TRAIN].views, parts[TRAIN].label, settings.training.seed)
     )
-    manifest = _describe(settings, data, parts, version, run) | _score(files, parts) | extra
+    calibration, scores = _calibrate(files, parts)
+    manifest = _describe(settings, data, parts, version, run) | _score(files, parts, calibration, scores) | extra
     manifest["training"] = _history(state) | run.record
     manifest["asked"] = recorded_settings(given) if given is not settings else None
     files |= {
         SPLIT_FILE: split_table(parts),
+        PREDICTIONS_FILE: predictions_table(parts[TEST], scores),
         LOG_FILE: event_file(state.history),
+        **plot_files(scores, parts[TEST]),
         CARD_FILE: model_card(manifest).encode(),
     }
     return seal(manifest, files)
@@ -180,7 +186,7 @@ class Run:
         keras.utils.set_random_seed(s.training.seed)
         self.network = build(s.model.architecture, s.model.dropout, **s.model.options)
         if self.start is not None:
-            quantise.load_weights(self.network, self.start)
+            load_weights(self.network, self.start)
         weights = class_weights(train.label, s.training.class_weights)
         self.record = {"class_weights": [round(float(w), 4) for w in weights]}
         training = Training(
@@ -235,15 +241,23 @@ def _describe(
     }
 
 
-def _score(files: dict[str, bytes], parts: dict[str, LabelledViews]) -> dict[str, Any]:
-    """Calibration of the INT8 network on the validation stars, and its scores on the held-out ones."""
-    int8, validation, test = Interpreter(files[INT8_FILE]), parts[VALIDATION], parts[TEST]
+def _calibrate(files: dict[str, bytes], parts: dict[str, LabelledViews]) -> tuple[dict[str, Any], np.ndarray]:
+    """Calibration of the INT8 network on the validation stars; its probabilities of the held-out views."""
+    int8, validation = Interpreter(files[INT8_FILE]), parts[VALIDATION]
     calibration = fit_calibration(int8.logits(validation.views), validation.label)
+    return calibration, _probabilities(int8, calibration, parts[TEST])
 
-    def probabilities(runner: Interpreter) -> np.ndarray:
-        return calibrated(runner.logits(test.views), calibration["temperature"], np.asarray(calibration["bias"]))
 
-    scores, exact = probabilities(int8), probabilities(Interpreter(files[FLOAT_FILE]))
+def _probabilities(runner: Interpreter, calibration: dict[str, Any], part: LabelledViews) -> np.ndarray:
+    return calibrated(runner.logits(part.views), calibration["temperature"], np.asarray(calibration["bias"]))
+
+
+def _score(
+    files: dict[str, bytes], parts: dict[str, LabelledViews], calibration: dict[str, Any], scores: np.ndarray
+) -> dict[str, Any]:
+    """Figures of merit of the held-out views."""
+    test = parts[TEST]
+    exact = _probabilities(Interpreter(files[FLOAT_FILE]), calibration, test)
     return {
         "calibration": calibration,
         "float_vs_int8": quantise.compare(files, test.views)
@@ -252,6 +266,7 @@ def _score(files: dict[str, bytes], parts: dict[str, LabelledViews]) -> dict[str
             "mean_ap_int8": round(mean_average_precision(scores, test.label), 5),
         },
         "metrics": by_source(scores, test.label, test.star, test.source),
+        "collections": by_collection(scores, test.label, test.star, test.source, test.kind),
     }
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from larun.bundles import FLOAT_FILE, H5_FILE, INT8_FILE, KERAS_FILE, Bundle
-from larun.errors import BundleError, ConfigurationError
+from larun.bundles import FLOAT_FILE, H5_FILE, INT8_FILE, KERAS_FILE
+from larun.errors import ConfigurationError
 from larun.network.chatter import without_chatter
 from larun.network.infer import Interpreter
 
@@ -51,25 +51,6 @@ def representative_views(views: np.ndarray, label: np.ndarray, seed: int, size: 
         rest = np.setdiff1d(rows, strongest)
         chosen += [strongest, rng.choice(rest, min(len(rest), wanted - len(strongest)), replace=False)]
     return views[rng.permutation(np.concatenate(chosen))]
-
-
-def load_weights(model: keras.Model, bundle: Bundle) -> None:
-    """Give a network the weights of a bundle of the same architecture.
-
-    Raises
-    ------
-    BundleError
-        The weights are of another network.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / H5_FILE
-        place.write_bytes(bundle.files[H5_FILE])
-        try:
-            model.load_weights(place)
-        except (ValueError, KeyError) as error:
-            raise BundleError(
-                f"the weights of {bundle.name}/{bundle.version} are of another network than {model.name}: {error}"
-            ) from error
 
 
 def export(model: keras.Model, representative: np.ndarray) -> dict[str, bytes]:

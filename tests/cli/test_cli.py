@@ -4,12 +4,14 @@ import contextlib
 import json
 
 import pytest
+from swept_sector import judge_bundle
 from tiny_sector import GAP, N_CADENCES, PRODUCT, columns_of, file_name, product_bytes, write_folder
 from typer.testing import CliRunner
 
 import flows.server
 import larun
 from larun.archive.folder import FolderArchive
+from larun.bundles import save_bundle
 from larun.cli import app
 from larun.config import load
 from larun.objects import Root
@@ -205,13 +207,29 @@ def test_examine_of_bad_files_says_what_is_wrong_with_each(tmp_path):
     assert result.exit_code == 1
 
 
+@pytest.fixture
+def judge_root(tmp_path):
+    save_bundle(judge_bundle(), Root(str(tmp_path)), "models/judge/1")
+    return tmp_path
+
+
 def test_bundles():
     (row,) = json.loads(run("bundles", "list", "--root", "nowhere", "--json").stdout)
-    assert row["bundle"] == "default"
+    assert row["bundle"] == "shipped"
+    assert row["default"] is True
     manifest = json.loads(run("bundles", "show", "--json").stdout)
     assert manifest["digest"] == row["digest"]
     assert run("bundles", "show").stdout.startswith("# ")
     assert "there is no bundle 'moon'" in failed(run("bundles", "show", "moon"))
+
+
+def test_bundles_are_promoted_and_compared(tmp_path, judge_root):
+    said = json.loads(run("bundles", "promote", "judge/1", "--root", judge_root, "--json").stdout)
+    assert said["default"] == "judge/1"
+    rows = json.loads(run("bundles", "list", "--root", judge_root, "--json").stdout)
+    assert {row["bundle"]: row["default"] for row in rows} == {"shipped": False, "judge/1": True}
+    assert "is the default of" in run("bundles", "promote", "shipped", "--root", judge_root).stdout
+    assert "has no predictions.csv" in failed(run("bundles", "compare", "judge/1", "judge/1", "--root", judge_root))
 
 
 def test_an_interrupted_run_says_that_nothing_is_lost(monkeypatch, tmp_path):

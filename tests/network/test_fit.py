@@ -37,6 +37,18 @@ def test_a_bundle_scores_on_stars_it_was_not_trained_on(bundle, data):
     assert manifest["float_vs_int8"]["agreement"] > 0.95
 
 
+def test_the_card_shows_the_plots_and_every_collection(bundle):
+    card = bundle.files["model_card.md"].decode()
+    plots = [name for name in bundle.files if name.startswith("plots/")]
+    assert len(plots) == 4
+    assert all(f"({name})" in card for name in plots)
+    rows = bundle.manifest["collections"]
+    assert sum(row["views"] for row in rows) == bundle.manifest["metrics"]["all"]["views"]
+    confusion = np.sum([row["predicted"] for row in rows if row["class"] == "noise"], axis=0)
+    assert confusion.tolist() == bundle.manifest["metrics"]["all"]["confusion"][0]
+    assert "| real | pretend | planetary_transit |" in card
+
+
 def test_the_bundle_says_on_which_side_every_star_is(bundle, data, small_settings):
     side = read_split(bundle.files[SPLIT_FILE])
     assert set(side) == set(data.star)
