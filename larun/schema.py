@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -350,18 +351,24 @@ UNKNOWN = (
 """How detections and candidates say that a value is missing."""
 
 
+@cache
 def event_dtype() -> np.dtype:
     """NumPy record type of one event per star, from `EVENT_COLUMNS`."""
     return np.dtype([(c.name, c.dtype) for c in EVENT_COLUMNS])
 
 
-def empty_events(n: int) -> np.ndarray:
-    """Records of `n` events of which nothing is known: NaN, zero counts, no flags."""
-    events = np.zeros(n, event_dtype())
+@cache
+def _unknown_event() -> np.ndarray:
+    event = np.zeros(1, event_dtype())
     for column in EVENT_COLUMNS:
         if column.dtype.startswith("float"):
-            events[column.name] = np.nan
-    return events
+            event[column.name] = np.nan
+    return event
+
+
+def empty_events(n: int) -> np.ndarray:
+    """Records of `n` events of which nothing is known: NaN, zero counts, no flags."""
+    return np.repeat(_unknown_event(), n)
 
 
 def listing() -> str:

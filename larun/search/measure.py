@@ -117,13 +117,20 @@ def fold(time, table, cell, sums, period, t0, n_bins):
     first = int(np.floor((time[0] - t0) / period))
     last = int(np.floor((time[-1] - t0) / period)) + 1
     width = period / n_bins
+    step = int(width / cell)
+    n = len(time)
     for k in range(first, last):
         start = t0 + k * period
         at = (k % 2) * n_bins
         low = first_after(time, table, cell, start)
         for b in range(n_bins):
             edge = t0 + (k + 1) * period if b == n_bins - 1 else start + (b + 1) * width
-            high = first_after(time, table, cell, edge)
+            # From where the edge would be without a gap; cadences are never closer.
+            high = min(low + step, n)
+            while high > low and time[high - 1] >= edge:
+                high -= 1
+            while high < n and time[high] < edge:
+                high += 1
             total[at + b] += sums[high] - sums[low]
             count[at + b] += high - low
             low = high

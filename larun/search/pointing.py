@@ -132,45 +132,48 @@ def centroid_shift(time, used, column, row, period, t0, duration):
     NaN with too few windows or without a transit that has data at both sides. After Batalha et al. (2010, ApJ 713,
     L103) and Bryson et al. (2013, PASP 125, 889).
     """
-    n = 0
-    t = np.empty(len(time))
-    x, y = np.zeros(len(time) + 1), np.zeros(len(time) + 1)
-    x0 = y0 = np.nan
-    for k in range(len(time)):
-        if used[k] and np.isfinite(column[k]) and np.isfinite(row[k]):
-            if n == 0:
-                x0, y0 = float(column[k]), float(row[k])
-            t[n] = time[k]
-            x[n + 1] = x[n] + (column[k] - x0)
-            y[n + 1] = y[n] + (row[k] - y0)
-            n += 1
+    n = len(time)
     nothing = (np.nan, np.nan, np.nan, np.nan)
-    if n < 2:
+    start = 0
+    while start < n and not (used[start] and np.isfinite(column[start]) and np.isfinite(row[start])):
+        start += 1
+    if n - start < 2:
         return nothing
-    t = t[:n]
-    column_mean, row_mean = x0 + x[n] / n, y0 + y[n] / n
-    cell = (t[-1] - t[0]) / n
-    table = lookup_table(t, cell)
-    first, last = transit_range(t, period, t0, duration)
-    enough = 0.5 * duration * n / (t[-1] - t[0])
+    x0, y0 = column[start], row[start]
+    sums = np.empty((n + 1, 3))
+    seen = x = y = 0.0
+    for k in range(n):
+        sums[k, 0], sums[k, 1], sums[k, 2] = seen, x, y
+        # Sums without a branch: what is missing adds nothing.
+        moved_x, moved_y = column[k] - x0, row[k] - y0
+        good = used[k] & np.isfinite(moved_x) & np.isfinite(moved_y)
+        seen += 1.0 if good else 0.0
+        x += moved_x if good else np.float32(0)
+        y += moved_y if good else np.float32(0)
+    sums[n, 0], sums[n, 1], sums[n, 2] = seen, x, y
+    column_mean, row_mean = x0 + x / seen, y0 + y / seen
+    cell = (time[-1] - time[0]) / (n - 1)
+    table = lookup_table(time, cell)
+    first, last = transit_range(time, period, t0, duration)
+    enough = max(0.5 * duration / cell, 0.5)
     dx = dy = 0.0
     m = 0
     for k in range(first, last):
-        seen, here_x, here_y = _contrast(t, table, cell, x, y, t0 + k * period, duration, enough)
-        if seen:
+        clear, here_x, here_y = _contrast(time, table, cell, sums, t0 + k * period, duration, enough)
+        if clear:
             dx += here_x
             dy += here_y
             m += 1
-    size = int((t[-1] - t[0]) / duration) + 1
+    size = int((time[-1] - time[0]) / duration) + 1
     aside_x, aside_y = np.empty(size), np.empty(size)
     aside = 0
     for k in range(size):
-        middle = t[0] + (k + 0.5) * duration
+        middle = time[0] + (k + 0.5) * duration
         phase = (middle - t0) / period
         if abs(phase - np.rint(phase)) * period < (WIDE + 0.5) * duration:
             continue
-        seen, here_x, here_y = _contrast(t, table, cell, x, y, middle, duration, enough)
-        if seen:
+        clear, here_x, here_y = _contrast(time, table, cell, sums, middle, duration, enough)
+        if clear:
             aside_x[aside], aside_y[aside] = here_x, here_y
             aside += 1
     if m == 0 or aside < MIN_WINDOWS:
@@ -184,16 +187,23 @@ def centroid_shift(time, used, column, row, period, t0, duration):
 
 
 @njit(cache=True, nogil=True)
-def _contrast(time, table, cell, x, y, middle, duration, enough):
-    """Mean of both coordinates within half a duration less the mean of their means at the two sides."""
+def _contrast(time, table, cell, sums, middle, duration, enough):
+    """Mean of both coordinates within half a duration less the mean of their means at the two sides.
+
+    `sums` holds the number of good cadences before each, and the sums of their coordinates. The first value is False
+    where one of the three windows holds fewer than `enough`.
+    """
     a = first_after(time, table, cell, middle - WIDE * duration)
     b = first_after(time, table, cell, middle - NEAR * duration)
     c = first_after(time, table, cell, middle - 0.5 * duration)
     d = first_after(time, table, cell, middle + 0.5 * duration)
     e = first_after(time, table, cell, middle + NEAR * duration)
     f = first_after(time, table, cell, middle + WIDE * duration)
-    if b - a < enough or d - c < enough or f - e < enough or d == c or b == a or f == e:
+    before, inside, after = sums[b, 0] - sums[a, 0], sums[d, 0] - sums[c, 0], sums[f, 0] - sums[e, 0]
+    if before < enough or inside < enough or after < enough:
         return False, 0.0, 0.0
-    dx = (x[d] - x[c]) / (d - c) - 0.5 * ((x[b] - x[a]) / (b - a) + (x[f] - x[e]) / (f - e))
-    dy = (y[d] - y[c]) / (d - c) - 0.5 * ((y[b] - y[a]) / (b - a) + (y[f] - y[e]) / (f - e))
+    dx = (sums[d, 1] - sums[c, 1]) / inside
+    dx -= 0.5 * ((sums[b, 1] - sums[a, 1]) / before + (sums[f, 1] - sums[e, 1]) / after)
+    dy = (sums[d, 2] - sums[c, 2]) / inside
+    dy -= 0.5 * ((sums[b, 2] - sums[a, 2]) / before + (sums[f, 2] - sums[e, 2]) / after)
     return True, dx, dy
