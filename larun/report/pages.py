@@ -10,8 +10,8 @@ import jinja2
 import numpy as np
 
 from larun import candidates as ranking
-from larun import paths
-from larun.config import Settings
+from larun import paths, vet
+from larun.config import Settings, VetSettings
 from larun.objects import Root
 from larun.paths import Product
 from larun.report.plots import EventCurve, candidate_figure
@@ -67,9 +67,10 @@ def write_report(
     listing = ranking.listing(table, known.matches, known.not_matched)
     folder = paths.report_folder(product, summary["run"])
     shown = table.slice(0, limit).to_pylist()
+    thresholds = _thresholds(root, product, summary["run"])
     for index, row in enumerate(shown):
         progress(index, len(shown))
-        _write_candidate(root, settings, product, folder, row, listing[index], [len(shown), index])
+        _write_candidate(root, settings, thresholds, product, folder, row, listing[index], [len(shown), index])
     page = (
         _templates()
         .get_template("sector.html")
@@ -91,6 +92,7 @@ def write_report(
 def _write_candidate(
     root: Root,
     settings: Settings,
+    thresholds: VetSettings,
     product: Product,
     folder: str,
     row: dict[str, Any],
@@ -123,12 +125,46 @@ def _write_candidate(
             row=shown,
             figure=f"{name}.png",
             probabilities=[(c, shown["probabilities"][c] or 0.0) for c in CLASSES],
+            verdicts=_verdicts(row, shard.stars[0].logg, thresholds),
+            parent=_parent(row),
             facts=_facts(row),
             previous=_page_name(position) if position else None,
             following=_page_name(position + 2) if position + 1 < total else None,
         )
     )
     root.write(f"{folder}/{name}.html", page.encode())
+
+
+def _thresholds(root: Root, product: Product, run: str) -> VetSettings:
+    """Thresholds that a sweep was vetted with."""
+    used = root.read_json(paths.run_settings(product, run))["settings"]["vet"]
+    return VetSettings(**{name: value for name, value in used.items() if name in VetSettings.model_fields})
+
+
+def _verdicts(row: dict[str, Any], logg: float, thresholds: VetSettings) -> list[dict[str, Any]]:
+    """Rows of the vetting table: flags first, then the tests that it passed, then what is not known."""
+    said = vet.verdicts(
+        row, radius=row["radius"], logg=logg, settings=thresholds, checks=(*vet.CHECKS, *vet.SECTOR_CHECKS)
+    )
+    rows = [
+        {
+            "name": verdict.check.flag.name.lower(),
+            "value": f"{verdict.value:.3g} {verdict.check.unit}".strip() if np.isfinite(verdict.value) else "",
+            "limit": f"{'>' if verdict.check.raised_above else '<'} {verdict.limit:.6g}",
+            "verdict": "flagged" if verdict.raised else "passed" if np.isfinite(verdict.value) else "nothing to judge",
+            "meaning": verdict.check.meaning,
+            "paper": verdict.check.paper,
+        }
+        for verdict in said
+    ]
+    return sorted(rows, key=lambda row: ("flagged", "passed", "nothing to judge").index(row["verdict"]))
+
+
+def _parent(row: dict[str, Any]) -> dict[str, Any] | None:
+    """The star whose signal the candidate repeats, if there is one."""
+    if row["parent"] is None:
+        return None
+    return {"name": row["parent"], "arcsec": row["parent_arcsec"], "how": row["parent_how"]}
 
 
 def _facts(row: dict[str, Any]) -> list[tuple[str, str, str, str]]:

@@ -150,11 +150,25 @@ def flag(events: np.ndarray, *, radius=None, logg=None, settings: VetSettings) -
     return np.where(np.isfinite(events["t0_btjd"]), bits, np.uint32(0))
 
 
-def verdicts(event, *, radius=None, logg=None, settings: VetSettings) -> list[Verdict]:
-    """What every test says about one event; parameters as for `flag`."""
+def verdicts(
+    event, *, radius=None, logg=None, settings: VetSettings, checks: tuple[Check, ...] = CHECKS
+) -> list[Verdict]:
+    """What each test says about one event.
+
+    Parameters
+    ----------
+    event : record or mapping
+        Columns of `larun.schema.EVENT_COLUMNS`, and of `SECTOR_COLUMNS` where `checks` need them.
+    radius, logg : float, optional
+        As for `flag`.
+    settings : VetSettings
+        Thresholds.
+    checks : tuple of Check
+        Tests to ask; by default those of single events.
+    """
     stars = _stars(event, radius, logg)
     said = []
-    for check in CHECKS:
+    for check in checks:
         value = float(check.quantity(event, stars, settings))
         raised = bool(check.raised(value, settings))
         said.append(Verdict(check, value, float(getattr(settings, check.threshold)), raised))

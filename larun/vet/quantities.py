@@ -101,7 +101,7 @@ def secondary(events, stars: Stars, settings: VetSettings):
     another planet, or an accident.
     """
     deep = events["secondary_depth_ppm"] > settings.max_occultation * events["depth_ppm"]
-    return _where(deep & ~(events["secondary_share"] > ONE_ECLIPSE), events["secondary_snr"])
+    return _where(deep & ~np.greater(events["secondary_share"], ONE_ECLIPSE), events["secondary_snr"])
 
 
 def planet_radius(events, stars: Stars, settings: VetSettings):
@@ -132,7 +132,7 @@ def uniqueness(events, stars: Stars, settings: VetSettings):
     lead over the next but one dip and over the strongest brightening no false alarm within its own light curve (FA2):
     MS1 to MS3 of Thompson et al. (2018), with the sign turned.
     """
-    trials = events["duration_h"].astype(np.float64) / HOURS_PER_DAY / events["period_d"]
+    trials = np.asarray(events["duration_h"], np.float64) / HOURS_PER_DAY / events["period_d"]
     survey, own = (np.sqrt(2) * erfcinv(np.clip(trials / n, 1e-300, 1)) for n in (settings.searched_stars, 1))
     snr = np.asarray(events["snr"], np.float64)
     margin = snr / np.fmax(events["phase_scatter"], 1.0) - survey

@@ -10,15 +10,17 @@ from swept_sector import PLANETS, Judge, ingest, judge_bundle, settings_of, swee
 from tiny_sector import PRODUCT, tree
 
 from larun.bundles import save_bundle
-from larun.config import Settings
+from larun.config import Settings, VetSettings
 from larun.errors import NotInStore
 from larun.objects import Root
 from larun.paths import Product
+from larun.report import pages as pages_module
 from larun.report import write_report
 from larun.survey.archives import open_archives
 from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 from larun.survey.published import published_candidates
 from larun.survey.sweep import SweepWork, finish_sweep, pending_groups, start_sweep, sweep_shards
+from larun.vet import CHECKS, SECTOR_CHECKS
 
 
 class Page(html.parser.HTMLParser):
@@ -99,6 +101,34 @@ def test_candidate_pages_show_event_probabilities_and_provenance(swept, pages):
         assert row["plan_digest"] in page.words
         assert "not known" not in page.words.split("radius")[0]
         assert (pages / f"candidate-{row['rank']:04d}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_vetting_test_is_on_the_page_with_number_threshold_and_paper(swept, pages):
+    row = published_candidates(swept[0]).to_pylist()[0]
+    words = Page(pages / "candidate-0001.html").words.split("Vetting")[1].split("All that is known")[0]
+    for check in (*CHECKS, *SECTOR_CHECKS):
+        assert f"{check.flag.name.lower().replace('_', ' ')} " in words
+        assert check.paper in words
+    radius = (row["depth_ppm"] * 1e-6) ** 0.5 * 9.731
+    assert f"too deep {radius:.3g} R_Jup > 2 passed" in words
+    assert f"few transits {row['n_transits']} < 2 passed" in words
+    assert "centroid shift > 0.3 nothing to judge" in words
+    assert "flagged if" in words
+    assert "repeat those of" not in words
+
+
+def test_flagged_tests_come_first_by_the_thresholds_of_the_sweep(tmp_path):
+    root, settings = survey(tmp_path, vet={"max_planet_radius_jupiter": 0.2})
+    changed = settings.model_copy(update={"vet": VetSettings()})
+    words = Page(Path(write_report(root, changed)).parent / "candidate-0001.html").words
+    assert "after too deep 0." in words
+    assert "R_Jup > 0.2 flagged" in words
+
+
+def test_a_page_names_the_star_whose_signal_is_repeated():
+    copy = {"parent": "TIC 7", "parent_arcsec": 42.0, "parent_how": "near"}
+    assert pages_module._parent(copy) == {"name": "TIC 7", "arcsec": 42.0, "how": "near"}
+    assert pages_module._parent({"parent": None}) is None
 
 
 def test_pages_are_static_with_relative_links_that_lead_somewhere(pages):
