@@ -42,6 +42,7 @@ SHOWN_COLUMNS = (
     "rank",
     "tic",
     "target",
+    "event",
     "mission",
     "sector",
     "author",
@@ -104,26 +105,29 @@ def rank(detections: pa.Table, settings: SweepSettings) -> dict[str, Any]:
     Parameters
     ----------
     detections : Table
-        Columns of `larun.schema.DETECTION_COLUMNS` and `SECTOR_COLUMNS`; flags already complete.
+        One row per event, columns of `larun.schema.DETECTION_COLUMNS` and `SECTOR_COLUMNS`; flags already complete.
     settings : SweepSettings
         Thresholds.
 
     Returns
     -------
     dict
-        Columns of `larun.schema.CANDIDATE_COLUMNS`, best first; ties are broken by SNR, then by target.
+        Columns of `larun.schema.CANDIDATE_COLUMNS`, best first; ties are broken by SNR, then by target and event.
+        Single transits, for which no SDE is asked, come after all events with a period.
     """
     scores = score(_floats(detections, "p_planetary_transit"), detections["flags"].to_numpy())
     snr = _floats(detections, "snr")
+    single = (detections["flags"].to_numpy() & np.uint32(EventFlag.SINGLE_TRANSIT)) > 0
     with np.errstate(invalid="ignore"):
         chosen = (
             (snr >= settings.min_snr)
-            & (_floats(detections, "sde") >= settings.min_sde)
+            & (single | (_floats(detections, "sde") >= settings.min_sde))
             & (_floats(detections, "p_planetary_transit") >= settings.min_planet_probability)
         )
     rows = np.flatnonzero(chosen)
     targets = np.array(detections["target"].to_pylist())[rows] if len(rows) else np.empty(0, str)
-    rows = rows[np.lexsort((targets, -snr[rows], -scores[rows]))]
+    events = detections["event"].to_numpy()[rows]
+    rows = rows[np.lexsort((events, targets, -snr[rows], -scores[rows], single[rows]))]
     ranked = detections.take(pa.array(rows))
     columns: dict[str, Any] = {"rank": np.arange(1, len(rows) + 1, dtype=np.int32), "score": scores[rows]}
     return columns | {c.name: ranked[c.name] for c in CANDIDATE_COLUMNS if c.name not in columns}
@@ -158,7 +162,8 @@ def listing(
         shown["probabilities"] = {name: _plain(row[f"p_{name}"]) for name in CLASSES}
         if known is not None:
             matches = known.get(row["target"], ())
-            shown["known"] = [{name: _plain(match[name]) for name in KNOWN_SHOWN} for match in matches]
+            own = [match for match in matches if match["event"] == row["event"]]
+            shown["known"] = [{name: _plain(match[name]) for name in KNOWN_SHOWN} for match in own]
             shown["not_matched"] = list(not_matched)
         rows.append(shown)
     return rows

@@ -160,6 +160,9 @@ class SearchSettings(Section):
     max_duration_h: float = Field(12.0, gt=0, description="longest trial duration, hours")
     max_duty_cycle: float = Field(0.15, gt=0, lt=0.5, description="longest duration over period")
     top_peaks: int = Field(4, ge=1, description="peaks of a star that are refined at full cadence")
+    max_events: int = Field(
+        3, ge=1, le=20, description="periodic events of one star: a strong one is masked and its star searched again"
+    )
     quality_mask: int | None = Field(
         None, ge=0, lt=2**31, description="quality bits that hide a cadence from the search; by default the mission's"
     )

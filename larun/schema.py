@@ -185,6 +185,7 @@ class EventFlag(IntFlag):
     CENTROID_SHIFT = 65536
     TRANSIT_PILE_UP = 131072
     EPHEMERIS_MATCH = 262144
+    SINGLE_TRANSIT = 524288
 
     @property
     def names(self) -> list[str]:
@@ -193,8 +194,9 @@ class EventFlag(IntFlag):
 
 
 EVENT_COLUMNS: tuple[Column, ...] = (
-    Column("period_d", "float64", "d", "period of the best event"),
-    Column("t0_btjd", "float64", "d", "mid-time of its first transit in the data, BJD(TDB) - 2457000, for Kepler and K2 too"),
+    Column("event", "int16", None, "1 is the best event of its target; further ones count on, each found with those before it masked"),
+    Column("period_d", "float64", "d", "period; NaN for a single transit"),
+    Column("t0_btjd", "float64", "d", "mid-time of the first transit in the data, BJD(TDB) - 2457000, for Kepler and K2 too"),
     Column("duration_h", "float32", "h", "full duration of the transit"),
     Column("depth_ppm", "float32", "ppm", "mean depth of the transits"),
     Column("depth_err_ppm", "float32", "ppm", "one-sigma error of the depth, red noise included"),
@@ -325,6 +327,7 @@ STELLAR_COLUMNS: tuple[Column, ...] = (
 MATCH_COLUMNS: tuple[Column, ...] = (
     Column("tic", "int64", None, "TIC number of the star that was swept; null for Kepler and K2"),
     Column("target", "str", None, "catalogue and number of that star, as in detections"),
+    Column("event", "int16", None, "number of the event that was compared, as in detections"),
     Column("mission", "str", None, "tess, kepler or k2"),
     Column("sector", "int32", None, "sector (TESS), quarter (Kepler) or campaign (K2)"),
     Column("catalogue", "str", None, "catalogue that knows the object"),
@@ -360,6 +363,7 @@ def event_dtype() -> np.dtype:
 @cache
 def _unknown_event() -> np.ndarray:
     event = np.zeros(1, event_dtype())
+    event["event"] = 1
     for column in EVENT_COLUMNS:
         if column.dtype.startswith("float"):
             event[column.name] = np.nan
@@ -367,7 +371,7 @@ def _unknown_event() -> np.ndarray:
 
 
 def empty_events(n: int) -> np.ndarray:
-    """Records of `n` events of which nothing is known: NaN, zero counts, no flags."""
+    """Records of `n` events of which nothing is known, each the first of its target: NaN, zero counts, no flags."""
     return np.repeat(_unknown_event(), n)
 
 

@@ -65,7 +65,7 @@ def shard_views(
     events: np.ndarray,
     searched: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Views of the best event of every star of a shard.
+    """Views of one event of every star of a shard.
 
     Parameters
     ----------
@@ -76,18 +76,20 @@ def shard_views(
     detrended : (star, cadence) float32
         Flux around 1, NaN where masked.
     events : (star,) structured
-        Records of `larun.schema.event_dtype`; ``t0_btjd`` in the time system of the shard.
+        Records of `larun.schema.event_dtype`; ``t0_btjd`` in the time system of the shard. A single transit is folded
+        with a period of twice the data, which shows it once.
     searched : (star,) bool, optional
         Stars with an event; by default all.
 
     Returns
     -------
     (star, 1024) float32
-        Within [-1, 1]; zero for a star that was not searched or whose event has no period, epoch or duration.
+        Within [-1, 1]; zero for a star that was not searched or whose event has no epoch or duration.
     """
     views = np.zeros((len(shard), VIEW_LENGTH), np.float32)
     for star, event in enumerate(events):
-        ephemeris = (float(event["period_d"]), float(event["t0_btjd"]), float(event["duration_h"]) / HOURS_PER_DAY)
+        period_d = folding_period(float(event["period_d"]), shard.time)
+        ephemeris = (period_d, float(event["t0_btjd"]), float(event["duration_h"]) / HOURS_PER_DAY)
         if not np.isfinite(ephemeris).all() or ephemeris[0] <= 0 or ephemeris[2] <= 0:
             continue
         if searched is not None and not searched[star]:
@@ -104,6 +106,11 @@ def shard_views(
             views[star],
         )
     return views
+
+
+def folding_period(period_d: float, time: np.ndarray) -> float:
+    """Period with which an event is shown: its own, or twice the length of the data for a single transit."""
+    return period_d if np.isfinite(period_d) or not len(time) else 2.0 * float(time[-1] - time[0])
 
 
 @njit(cache=True, nogil=True)

@@ -13,7 +13,7 @@ from larun.schema import CANDIDATE_COLUMNS, CLASSES, DETECTION_COLUMNS, SECTOR_C
 def detections(*rows: dict) -> pa.Table:
     """Detections that carry the given values and are otherwise a plain strong planet."""
     common = {"status": "searched", "snr": 12.0, "sde": 9.0, "flags": 0, "class": "planetary_transit"}
-    common |= {"period_d": 3.0, "tmag": float("nan")} | {f"p_{name}": 0.0 for name in CLASSES}
+    common |= {"event": 1, "period_d": 3.0, "tmag": float("nan")} | {f"p_{name}": 0.0 for name in CLASSES}
     kinds = {"str": pa.string(), "bool": pa.bool_()}
     schema = pa.schema(
         [(c.name, kinds.get(c.dtype) or pa.from_numpy_dtype(c.dtype)) for c in (*DETECTION_COLUMNS, *SECTOR_COLUMNS)]
@@ -58,6 +58,25 @@ def test_rank_keeps_what_passes_every_threshold_and_orders_by_score_then_snr():
     assert set(columns) == {c.name for c in CANDIDATE_COLUMNS}
 
 
+def test_single_transits_need_no_sde_and_come_last():
+    single = {"event": 2, "period_d": float("nan"), "sde": float("nan"), "flags": int(EventFlag.SINGLE_TRANSIT)}
+    table = detections(star(1, 0.3), star(2, 0.9, **single), star(3, 0.9, **single | {"snr": 5.0}))
+    columns = candidates.rank(table, SweepSettings())
+    assert columns["tic"].to_pylist() == [1, 2]
+    schema = pa.schema([*[("rank", pa.int32()), ("score", pa.float32())], *detections().schema])
+    row = candidates.listing(pa.table(columns, schema=schema))[1]
+    assert row["period_d"] is None
+    assert row["event"] == 2
+    assert row["flags"] == ["single_transit"]
+
+
+def test_known_objects_are_shown_with_the_event_they_were_compared_with():
+    table = pa.table(candidates.rank(detections(star(1, 0.7), star(1, 0.6, event=2)), SweepSettings()))
+    matches = {"TIC 1": [match(), match(event=2, relation="another period")]}
+    shown = candidates.listing(table, matches)
+    assert [[m["relation"] for m in row["known"]] for row in shown] == [["same period"], ["another period"]]
+
+
 def test_rank_of_a_sector_without_candidates_is_empty():
     columns = candidates.rank(detections(star(1, 0.0)), SweepSettings())
     assert len(columns["rank"]) == 0
@@ -75,7 +94,7 @@ def test_listing_has_the_keys_of_the_contract_and_is_plain_json():
 
 
 def match(**values) -> dict:
-    common = {"catalogue": "toi", "object": "TOI-700.01", "disposition": "PC", "matched_by": "tic"}
+    common = {"event": 1, "catalogue": "toi", "object": "TOI-700.01", "disposition": "PC", "matched_by": "tic"}
     common |= {"separation_arcsec": 0.1, "period_d": 9.98, "period_ratio": 1.0, "relation": "same period"}
     return common | {"epoch_phase": float("nan")} | values
 
@@ -85,7 +104,7 @@ def test_listing_names_known_objects_where_they_were_looked_up():
     assert "known" not in candidates.listing(table)[0]
     first, second = candidates.listing(table, {"TIC 1": [match(run="r1")]}, ("ctoi was never asked for",))
     (known,) = first["known"]
-    assert known == match(epoch_phase=None)
+    assert known == {name: value for name, value in match(epoch_phase=None).items() if name != "event"}
     assert second["known"] == []
     assert first["not_matched"] == second["not_matched"] == ["ctoi was never asked for"]
     json.dumps(first, allow_nan=False)

@@ -160,7 +160,16 @@ def test_barycentric_time_is_used(time):
     assert local[54:74] == pytest.approx(-0.5, abs=1e-3)
 
 
-@pytest.mark.parametrize("change", [{"period_d": np.nan}, {"t0_btjd": np.nan}, {"duration_h": 0.0}, {"period_d": -1}])
+def test_a_single_transit_is_shown_once(time):
+    flux = 1 + boxes(time)
+    flux[np.abs(time - event()["t0_btjd"][0]) > 1] = 1
+    view = strip(time, flux, period_d=np.nan)
+    assert view["even"][54:74] == pytest.approx(-0.5, abs=1e-3) or view["odd"][54:74] == pytest.approx(-0.5, abs=1e-3)
+    # 3 h of twice 27.4 d are less than a bin of the 256.
+    assert (view["global"] < -0.1).sum() <= 2
+
+
+@pytest.mark.parametrize("change", [{"t0_btjd": np.nan}, {"duration_h": 0.0}, {"period_d": -1}])
 def test_no_event_is_a_row_of_zeros(time, change):
     assert not np.any(np.concatenate(list(strip(time, 1 + boxes(time), **change).values())))
 

@@ -131,7 +131,11 @@ def examine(
     silent = [answer for answer in answers if answer["status"] != SEARCHED]
     if not json:
         searched = [answer for answer in answers if answer["status"] == SEARCHED]
-        rows = [[answer["target"] or answer["file"], *(answer[n] for n in _EXAMINED[1:])] for answer in searched]
+        rows = [
+            [answer["target"] or answer["file"], answer["n_cadences"], *(event[n] for n in _EXAMINED[2:])]
+            for answer in searched
+            for event in (answer, *answer["further"])
+        ]
         print_table(f"{len(searched)} light curves searched", _EXAMINED, rows)
         for answer in silent:
             say(f"{answer['file']}: {answer['status']}, {answer['reason']}")

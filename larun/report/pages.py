@@ -22,6 +22,7 @@ from larun.store.tables import read_table
 from larun.survey.known import known_objects
 from larun.survey.published import choose_published
 from larun.units import to_btjd
+from larun.views import folding_period
 
 _DIGITS = {"float32": ".5g", "float64": ".10g"}
 """Digits that a value of each type is shown with."""
@@ -107,7 +108,7 @@ def _write_candidate(
         time=to_btjd(shard.barycentric_time(0), shard.time_format),
         relative=found.relative[0],
         detrended=found.detrended[0],
-        period_d=row["period_d"],
+        period_d=folding_period(row["period_d"], shard.time),
         t0=row["t0_btjd"],
         duration_h=row["duration_h"],
         depth_ppm=row["depth_ppm"],

@@ -1,4 +1,4 @@
-"""From the light curves of a shard to the best event of every star."""
+"""From the light curves of a shard to the events of every star."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ import numpy as np
 from larun.config import SearchSettings
 from larun.lightcurve import Shard
 from larun.schema import empty_events
-from larun.search.box import best_box, bin_series, spectra
 from larun.search.cotrend import groups_of
-from larun.search.flatten import Flat, flatten
-from larun.search.grid import Grid, make_grid
-from larun.search.measure import measure
-from larun.search.peaks import efficiencies, top_peaks
-from larun.search.pointing import dump_rows, measure_pointing
-from larun.search.prepare import MIN_GOOD_CADENCES, relative_flux
-from larun.search.refine import Box, refine, series
+from larun.search.events import Flux, best_events, further_events
+from larun.search.flatten import flatten
+from larun.search.grid import make_grid
+from larun.search.prepare import relative_flux
 from larun.units import SECONDS_PER_DAY
 
 
@@ -37,6 +33,10 @@ class Searched:
         Whether there is an event.
     reason : (star,) tuple of str
         Why there is none; empty where there is.
+    further : (further,) structured
+        Events beside the best ones, their `event` from 2 on, by star; single transits have a `period_d` of NaN.
+    further_star : (further,) int64
+        Whose they are.
     """
 
     events: np.ndarray
@@ -44,10 +44,12 @@ class Searched:
     detrended: np.ndarray
     searched: np.ndarray
     reason: tuple[str, ...]
+    further: np.ndarray
+    further_star: np.ndarray
 
 
 def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
-    """Search all stars of a shard for their best transit-like event.
+    """Search all stars of a shard for transit-like events.
 
     Parameters
     ----------
@@ -75,17 +77,33 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
         for row in rows:
             reasons[row] = "the time series is too short for two transits at the shortest trial period"
         rows = rows[:0]
+    further, further_star = empty_events(0), np.empty(0, np.int64)
     if len(rows):
         flat = flatten(relative[rows], shard.time, cadence_d, settings, groups_of(shard.stars)[rows])
         detrended[rows] = flat.flux
-        for i, (event, reason) in enumerate(_events(shard, rows, flat, grid, settings)):
-            reasons[rows[i]] = reason
-            if not reason:
-                events[rows[i]] = event
-                for name, values in flat.variability.items():
-                    events[name][rows[i]] = values[i]
+        stars = Flux(shard.take(rows), flat.flux, flat.sigma, cadence_d)
+        first = list(best_events(stars, grid, settings))
+        for row, best in zip(rows, first, strict=True):
+            reasons[row] = best.reason
+            if best.event is not None:
+                events[row] = best.event
+        further, further_star = _numbered(further_events(stars, first, grid, settings), rows)
+        seen = np.flatnonzero([not reasons[row] for row in rows])
+        for name, values in flat.variability.items():
+            events[name][rows[seen]] = values[seen]
+            further[name] = values[np.searchsorted(rows, further_star)]
     searched = np.array([not reason for reason in reasons], bool)
-    return Searched(events, relative, detrended, searched, tuple(reasons))
+    return Searched(events, relative, detrended, searched, tuple(reasons), further, further_star)
+
+
+def _numbered(found: list[tuple[int, np.void]], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Further events with their numbers, and their rows in the shard."""
+    events = empty_events(len(found))
+    star = np.array([rows[i] for i, _ in found], np.int64)
+    for k, (_, event) in enumerate(found):
+        events[k] = event
+        events["event"][k] = events["event"][k - 1] + 1 if k and star[k] == star[k - 1] else 2
+    return events, star
 
 
 def _cadence_d(shard: Shard) -> float:
@@ -93,42 +111,3 @@ def _cadence_d(shard: Shard) -> float:
     if shard.cadence_s > 0:
         return shard.cadence_s / SECONDS_PER_DAY
     return float(np.median(np.diff(shard.time))) if len(shard.time) > 1 else 0.0
-
-
-def _events(shard: Shard, rows: np.ndarray, flat: Flat, grid: Grid, settings: SearchSettings):
-    """Yield the best event, or the reason for none, of each star that can be searched."""
-    time, mean, weight = bin_series(flat.flux, shard.time, grid.bin_d)
-    cadence_d = _cadence_d(shard)
-    spectrum = spectra(time, mean, weight, flat.sigma, grid)
-    efficiency = efficiencies(spectrum)
-    dumps = dump_rows(shard)
-    for i, row in enumerate(rows):
-        barycentric = shard.barycentric_time(row)
-        data = series(barycentric, flat.flux[i], flat.sigma[i], cadence_d)
-        if data is None or len(data.time) < MIN_GOOD_CADENCES:
-            yield None, "nothing is left to search after detrending"
-            continue
-        own_time = time + np.interp(time, shard.time, barycentric - shard.time)
-        found = top_peaks(efficiency[i], grid.frequency, grid.baseline_d, settings.top_peaks)
-        starts = _starts(own_time, mean[i], weight[i], efficiency[i], grid, found)
-        best = refine(data, starts, settings)
-        if best is None:
-            yield None, "no dip at any trial period"
-        else:
-            event = measure(data, best, len(data.time))
-            used = np.isfinite(flat.flux[i])
-            measure_pointing(event, barycentric, dumps, used, shard.centroid_col[row], shard.centroid_row[row])
-            yield event, ""
-
-
-def _starts(time, mean, weight, efficiency, grid: Grid, found: np.ndarray) -> list[Box]:
-    """Epoch and duration at the peaks of one star."""
-    level = np.sum(mean * weight, dtype=np.float64) / weight.sum(dtype=np.float64)
-    values = ((mean - level) * weight).astype(np.float32)
-    boxes = []
-    for peak in found:
-        period = 1.0 / grid.frequency[peak]
-        t0, duration = best_box(time - time[0], values, weight, period, grid.n_bins[peak], grid.width[peak])
-        if np.isfinite(t0):
-            boxes.append(Box(period, time[0] + t0, duration, 0.0, float(efficiency[peak])))
-    return boxes

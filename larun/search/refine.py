@@ -134,13 +134,32 @@ def series(time: np.ndarray, detrended: np.ndarray, sigma: float, cadence_d: flo
     cadence_d : float
         Days.
     """
-    good = np.isfinite(detrended)
-    t, y = time[good], detrended[good].astype(np.float64)
-    if len(t) < 2 or not sigma > 0 or not t[-1] > t[0]:
+    if not sigma > 0:
         return None
-    flux = (y - y.mean()) / sigma
+    t, flux = _good(time, detrended, sigma)
+    if len(t) < 2 or not t[-1] > t[0]:
+        return None
     cell = max(cadence_d, (t[-1] - t[0]) / cells.MOST_CELLS)
     return Series(t, flux, sigma, cell, lookup_table(t, cell), cumulative(flux), cells.lay_out(t, flux, cell))
+
+
+@njit(cache=True, nogil=True)
+def _good(time, detrended, sigma):
+    """Times of the finite cadences, and their flux about its mean in units of `sigma`."""
+    good = np.empty(len(time))
+    flux = np.empty(len(time))
+    n = 0
+    level = 0.0
+    for k in range(len(time)):
+        if np.isfinite(detrended[k]):
+            good[n] = time[k]
+            flux[n] = detrended[k]
+            level += detrended[k]
+            n += 1
+    level /= max(n, 1)
+    for k in range(n):
+        flux[k] = (flux[k] - level) / sigma
+    return good[:n], flux[:n]
 
 
 def depths(data: Series, period: float, t0: float, duration: float) -> Depths:

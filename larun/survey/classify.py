@@ -11,15 +11,31 @@ from larun import vet
 from larun.config import Settings
 from larun.lightcurve import Shard
 from larun.network.infer import Classifier
-from larun.schema import CLASSES, EVENT_COLUMNS, empty_events
+from larun.schema import CLASSES, EVENT_COLUMNS, EventFlag, empty_events
+from larun.search.events import mask_transits
 from larun.search.pipeline import search_shard
 from larun.views import shard_views
 
 
 @dataclass(frozen=True)
 class Classified:
-    """What search, vetting and network say about the stars of a shard."""
+    """What search, vetting and network say about the stars of a shard, one row per event.
 
+    Parameters
+    ----------
+    star : (row,) int64
+        Row of the shard; increasing. Every star has at least one event.
+    events : (row,) structured
+        Of `larun.schema.event_dtype`; of one star in the order of `event`.
+    probabilities : (row, 6) float32
+        NaN where nothing was searched.
+    searched : (row,) bool
+        Whether there is an event.
+    reason : (row,) tuple of str
+        Why there is none; empty where there is.
+    """
+
+    star: np.ndarray
     events: np.ndarray
     probabilities: np.ndarray
     searched: np.ndarray
@@ -41,7 +57,7 @@ class Classified:
 def classify_shard(
     shard: Shard, settings: Settings, classifier: Classifier, stored: np.ndarray | None = None
 ) -> Classified:
-    """Search every star of a shard, flag its best event and classify it.
+    """Search every star of a shard, flag its events and classify them.
 
     Parameters
     ----------
@@ -53,27 +69,58 @@ def classify_shard(
         The network with its calibration.
     stored : (star,) bool, optional
         Stars that hold data; the others are not searched. By default all.
-
-    Returns
-    -------
-    Classified
-        One event and six probabilities per star; NaN where nothing was searched.
     """
     n = len(shard)
     rows = np.arange(n) if stored is None else np.flatnonzero(stored)
-    events, probabilities = empty_events(n), np.full((n, len(CLASSES)), np.nan, np.float32)
-    searched, reason = np.zeros(n, bool), [""] * n
-    if len(rows):
-        part = shard.take(rows)
-        found = search_shard(part, settings.search)
-        radius, logg = ([getattr(star, name) for star in part.stars] for name in ("radius", "logg"))
-        flags = vet.flag(found.events, radius=radius, logg=logg, settings=settings.vet)
-        found.events["flags"] = np.where(found.searched, flags, 0)
-        done = np.flatnonzero(found.searched)
-        if len(done):
-            views = shard_views(part, found.relative, found.detrended, found.events, found.searched)
-            probabilities[rows[done]] = classifier.probabilities(views[done])
-        events[rows], searched[rows] = found.events, found.searched
-        for row, why in zip(rows, found.reason, strict=True):
-            reason[row] = why
-    return Classified(events, probabilities, searched, tuple(reason))
+    idle = np.setdiff1d(np.arange(n), rows)
+    found = _classify(shard.take(rows), settings, classifier) if len(rows) else _blank(0)
+    star = np.concatenate([rows[found.star], idle])
+    blank = _blank(len(idle))
+    # A stable sort keeps the order of the events of a star.
+    order = np.argsort(star, kind="stable")
+    reason = found.reason + blank.reason
+    events, probabilities, searched = (
+        np.concatenate([getattr(found, name), getattr(blank, name)])[order]
+        for name in ("events", "probabilities", "searched")
+    )
+    return Classified(star[order], events, probabilities, searched, tuple(reason[k] for k in order))
+
+
+def _blank(n: int) -> Classified:
+    """Stars that were not searched."""
+    unknown = np.full((n, len(CLASSES)), np.nan, np.float32)
+    return Classified(np.arange(n), empty_events(n), unknown, np.zeros(n, bool), ("",) * n)
+
+
+def _classify(shard: Shard, settings: Settings, classifier: Classifier) -> Classified:
+    found = search_shard(shard, settings.search)
+    star = np.concatenate([np.arange(len(shard)), found.further_star])
+    order = np.argsort(star, kind="stable")
+    star, events = star[order], np.concatenate([found.events, found.further])[order]
+    searched = np.append(found.searched, np.ones(len(found.further), bool))[order]
+    reason = tuple(found.reason[k] if event == 1 else "" for k, event in zip(star, events["event"], strict=True))
+    radius, logg = ([getattr(shard.stars[k], name) for k in star] for name in ("radius", "logg"))
+    flags = vet.flag(events, radius=radius, logg=logg, settings=settings.vet)
+    events["flags"] = np.where(searched, flags | _single(events), 0)
+    probabilities = np.full((len(star), len(CLASSES)), np.nan, np.float32)
+    done = np.flatnonzero(searched)
+    if len(done):
+        flat = _without_earlier(shard, found.detrended, star[done], events[done])
+        views = shard_views(shard.take(star[done]), found.relative[star[done]], flat, events[done])
+        probabilities[done] = classifier.probabilities(views)
+    return Classified(star, events, probabilities, searched, reason)
+
+
+def _single(events: np.ndarray) -> np.ndarray:
+    single = np.isnan(events["period_d"]) & np.isfinite(events["t0_btjd"])
+    return np.where(single, np.uint32(EventFlag.SINGLE_TRANSIT), np.uint32(0))
+
+
+def _without_earlier(shard: Shard, detrended: np.ndarray, star: np.ndarray, events: np.ndarray) -> np.ndarray:
+    """Flux of each event with the earlier events of its star masked, as it was found."""
+    flat = detrended[star]
+    for row in np.flatnonzero(events["event"] > 1):
+        time = shard.barycentric_time(star[row])
+        for earlier in np.flatnonzero(star[:row] == star[row]):
+            mask_transits(flat[row], time, events[earlier])
+    return flat

@@ -55,10 +55,11 @@ def examine(
     Returns
     -------
     list of dict
-        One plain JSON object per light curve: one for a file, one per sector for a star. `t0` is in
-        `time_format`, the light curve's own. `status` is ``searched``, ``rejected`` (too little to search),
-        ``unreadable`` (no light curve), or what became of the product: ``corrupt``, ``absent``, ``unreachable``;
-        `reason` says why nothing was searched. Nothing that is wrong with the input is raised.
+        One plain JSON object per light curve: one for a file, one per sector for a star. It tells the best event;
+        `further` lists what else was found when that was masked, alike, stronger ones first and a single transit
+        last. `t0` is in `time_format`, the light curve's own. `status` is ``searched``, ``rejected`` (too little to
+        search), ``unreadable`` (no light curve), or what became of the product: ``corrupt``, ``absent``,
+        ``unreachable``; `reason` says why nothing was searched. Nothing that is wrong with the input is raised.
     """
     try:
         return _answers(name, settings, classifier, archives, sector)
@@ -173,22 +174,25 @@ def _target(curve: LightCurve) -> str | None:
 
 def _answer(file: str, target: str | None, shard: Shard, settings: Settings, classifier: Classifier) -> dict[str, Any]:
     result = classify_shard(shard, settings, classifier)
-    event = result.events[0]
     answer = _blank(file) | {"target": target, "n_cadences": _delivered(shard), "time_format": shard.time_format}
     if not result.searched[0]:
         return answer | {"status": Status.REJECTED, "reason": result.reason[0]}
-    return answer | {
+    best, *further = (_event(*row) for row in zip(result.events, result.classes, result.probabilities, strict=True))
+    return answer | best | {"further": further, "status": SEARCHED, "reason": ""}
+
+
+def _event(event: np.void, name: str, probabilities: np.ndarray) -> dict[str, Any]:
+    """What is said of one event; the period of a single transit is null."""
+    return {
         "period_d": _number(event["period_d"]),
         "t0": _number(event["t0_btjd"]),
         "duration_h": _number(event["duration_h"]),
         "depth_ppm": _number(event["depth_ppm"]),
         "snr": _number(event["snr"]),
         "sde": _number(event["sde"]),
-        "class": result.classes[0],
-        "probabilities": {name: _number(p) for name, p in zip(CLASSES, result.probabilities[0], strict=True)},
+        "class": name,
+        "probabilities": {name: _number(p) for name, p in zip(CLASSES, probabilities, strict=True)},
         "flags": EventFlag(int(event["flags"])).names,
-        "status": SEARCHED,
-        "reason": "",
     }
 
 
@@ -218,6 +222,7 @@ def _blank(file: str) -> dict[str, Any]:
         "class": None,
         "probabilities": None,
         "flags": [],
+        "further": [],
         "status": None,
         "reason": "",
     }

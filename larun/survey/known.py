@@ -207,6 +207,7 @@ def _match(detections: pa.Table, objects: pa.Table, settings: CatalogueSettings)
     return {
         "tic": detections["tic"].take(of_star).to_pylist(),
         "target": detections["target"].take(of_star).to_pylist(),
+        "event": detections["event"].take(of_star).to_pylist(),
         "object": objects["object"].take(of_object).to_pylist(),
         "disposition": objects["disposition"].take(of_object).to_pylist(),
         "matched_by": ["tic" if by_tic else "position" for by_tic in pairs.by_tic],
@@ -230,13 +231,20 @@ def _floats(table: pa.Table, name: str) -> np.ndarray:
 
 
 def _ordered(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Rows by star; of one star first what has the period of its event, then by catalogue, the star's own first."""
+    """Rows by star and event; of one event first what has its period, then by catalogue, the star's own first."""
     order = list(CATALOGUES)
 
     def key(row: int) -> tuple:
         relation, matched_by, separation = (columns[n][row] for n in ("relation", "matched_by", "separation_arcsec"))
         how = (RELATIONS.index(relation), order.index(columns["catalogue"][row]), matched_by != "tic")
-        return (columns["target"][row], *how, separation if matched_by != "tic" else 0.0, columns["object"][row], row)
+        return (
+            columns["target"][row],
+            columns["event"][row],
+            *how,
+            separation if matched_by != "tic" else 0.0,
+            columns["object"][row],
+            row,
+        )
 
     ranked = sorted(range(len(columns["target"])), key=key)
     return {name: [values[row] for row in ranked] for name, values in columns.items()}

@@ -1,4 +1,4 @@
-"""Sweeping a sector: search every star, classify its best event, rank, publish.
+"""Sweeping a sector: search every star, classify its events, rank, publish.
 
 A sweep is named by the digest of all that decides its result, so the same sweep asked for twice is the same
 run: parts that are there are not made again.
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import larun
 from larun import candidates as ranking
@@ -171,20 +172,21 @@ def sweep_shards(work: SweepWork) -> dict[str, int]:
         columns = detect(work, plan, index, classifier)
         path = paths.part("detections", work.run.product, work.run.run, index)
         write_table(work.root, path, columns, DETECTION_COLUMNS)
-        for status, n in zip(*np.unique(columns["status"], return_counts=True), strict=True):
+        best = columns["event"] == 1
+        for status, n in zip(*np.unique(np.array(columns["status"])[best], return_counts=True), strict=True):
             counts[str(status)] = counts.get(str(status), 0) + int(n)
     return counts
 
 
 def detect(work: SweepWork, plan: Plan, index: int, classifier: Classifier) -> dict[str, Any]:
-    """Detection rows of one shard, columns of `larun.schema.DETECTION_COLUMNS`; one row for every target."""
+    """Detections of one shard, columns of `larun.schema.DETECTION_COLUMNS`: every target has at least one row."""
     record = ledger.read_record(work.root, plan, index)
     outcomes = record.outcomes
     shard, _ = read_shard(work.root, plan, index, record.hashes)
     stored = np.array([o.status == Status.STORED for o in outcomes])
     result = classify_shard(shard, work.settings, classifier, stored)
-    said = [_row_status(*row) for row in zip(outcomes, result.searched, result.reason, strict=True)]
-    product, n = plan.product, len(shard)
+    said = [_row_status(outcomes[k], *row) for k, *row in zip(result.star, result.searched, result.reason, strict=True)]
+    product, n = plan.product, len(result.star)
     run = work.run
     constant = {
         "mission": product.mission,
@@ -199,14 +201,16 @@ def detect(work: SweepWork, plan: Plan, index: int, classifier: Classifier) -> d
         "bundle_digest": run.bundle_digest,
         "config_digest": run.config_digest,
     }
-    stars = {name: [getattr(star, name) for star in shard.stars] for name in ("ra", "dec", "tmag", "camera", "ccd")}
-    ids = [target.star.target_id for target in plan.shard(index)]
+    headers = [shard.stars[k] for k in result.star]
+    known = ("ra", "dec", "tmag", "radius", "camera", "ccd")
+    stars = {name: [getattr(star, name) for star in headers] for name in known}
+    planned = [target.star.target_id for target in plan.shard(index)]
+    ids = [planned[k] for k in result.star]
     return {
         "tic": ids if product.catalogue == "TIC" else [None] * n,
         "target": [f"{product.catalogue} {i}" for i in ids],
         "status": [status for status, _ in said],
         "reason": [reason for _, reason in said],
-        "radius": [star.radius for star in shard.stars],
         **stars,
         **result.columns(),
         "t0_btjd": to_btjd(result.events["t0_btjd"], shard.time_format),
@@ -229,7 +233,8 @@ def finish_sweep(root: Root, run: SweepRun, settings: Settings) -> dict[str, Any
     Returns
     -------
     dict
-        Summary: counts by status and class, number of candidates, where they are.
+        Summary: counts of targets by status and by the class of their best event, number of candidates, where they
+        are.
 
     Raises
     ------
@@ -246,14 +251,16 @@ def finish_sweep(root: Root, run: SweepRun, settings: Settings) -> dict[str, Any
     columns = ranking.rank(_with_sector(detections, settings), settings.sweep)
     path = paths.part("candidates", run.product, run.run, 0)
     write_table(root, path, columns, CANDIDATE_COLUMNS)
+    best = detections.filter(pc.equal(detections["event"], 1))
     summary = {
         "run": run.run,
         "detections": paths.run_folder("detections", run.product, run.run),
         "candidates": paths.run_folder("candidates", run.product, run.run),
-        "n_targets": detections.num_rows,
+        "n_targets": best.num_rows,
+        "n_events": detections.num_rows,
         "n_candidates": len(columns["rank"]),
-        "status": _counts(detections["status"]),
-        "class": _counts(detections["class"].drop_null()),
+        "status": _counts(best["status"]),
+        "class": _counts(best["class"].drop_null()),
         "simulated": run.product.simulated,
         "plan_digest": run.plan_digest,
         "bundle": run.bundle_name,

@@ -27,6 +27,8 @@ KERNEL_MODULES = (
             "dips",
             "shape",
             "pointing",
+            "single",
+            "events",
             "pipeline",
         )
     ),

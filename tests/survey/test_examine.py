@@ -22,7 +22,7 @@ from tests.loopback import Faults, Library, Loopback
 
 CONTRACT = {
     "file", "target", "n_cadences", "period_d", "t0", "duration_h", "depth_ppm", "snr", "sde", "class",
-    "probabilities", "flags", "status", "reason", "time_format",
+    "probabilities", "flags", "further", "status", "reason", "time_format",
 }  # fmt: skip
 JUDGE = Judge(None)
 HTML = b"<!DOCTYPE html><html><body>503 Service Unavailable</body></html>"

@@ -1,0 +1,236 @@
+"""Events of stars whose flux is flat: the best one of each, and what is left when its transits are masked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numba import njit
+
+from larun.config import SearchSettings
+from larun.lightcurve import Shard
+from larun.search.box import best_box, bin_series, spectra
+from larun.search.grid import Grid
+from larun.search.measure import measure
+from larun.search.peaks import efficiencies, top_peaks
+from larun.search.pointing import dump_rows, measure_pointing
+from larun.search.prepare import MIN_GOOD_CADENCES
+from larun.search.refine import Box, Series, refine, series
+from larun.search.single import single_transit
+from larun.units import HOURS_PER_DAY
+
+STRONG_SNR = 7.1
+"""Signal-to-noise of an event that is masked, and of every further event (Jenkins et al. 2002, ApJ 575, 493)."""
+
+MASKED_DETECTION = 0.6
+"""Detection score of an event that is masked, so that its star is searched again."""
+
+FURTHER_DETECTION = 0.7
+"""Detection score of a further event."""
+
+DOMINATES_SNR = 15.0
+"""An event so strong may hide all peaks of another."""
+
+PROMISING = 0.62
+"""Detection score of a peak that is left beside a weaker event for another search to be made."""
+
+MASK_MARGIN = 0.25
+"""Transits are masked with so many durations more on either side."""
+
+SAME_PERIOD = 0.01
+"""Events of one star whose periods agree to this are one object: a binary and its secondary, or what a mask left."""
+
+
+@dataclass(frozen=True)
+class Flux:
+    """Stars of a shard that can be searched.
+
+    Parameters
+    ----------
+    shard : Shard
+        For the times; its rows are those of `flux`.
+    flux : (star, cadence) float32
+        Around 1, NaN where masked.
+    sigma : (star,) float64
+        Robust scatter per cadence.
+    cadence_d : float
+        Days.
+    """
+
+    shard: Shard
+    flux: np.ndarray
+    sigma: np.ndarray
+    cadence_d: float
+
+    def series(self, star: int) -> Series | None:
+        """Good cadences of one star; None where too few are left."""
+        data = series(self.shard.barycentric_time(star), self.flux[star], self.sigma[star], self.cadence_d)
+        return None if data is None or len(data.time) < MIN_GOOD_CADENCES else data
+
+    def take(self, rows: list[int]) -> Flux:
+        """The given stars."""
+        return Flux(self.shard.take(rows), self.flux[rows], self.sigma[rows], self.cadence_d)
+
+    def single(self, star: int, data: Series, dumps: np.ndarray, settings: SearchSettings) -> np.void | None:
+        """Strongest single transit of one star."""
+        event = single_transit(data, settings)
+        if event is not None:
+            self.point(star, event, dumps)
+        return event
+
+    def point(self, star: int, event: np.void, dumps: np.ndarray) -> None:
+        """Fill in what `larun.search.pointing` knows of an event."""
+        shard = self.shard
+        column, row = shard.centroid_col[star], shard.centroid_row[star]
+        measure_pointing(event, shard.barycentric_time(star), dumps, np.isfinite(self.flux[star]), column, row)
+
+
+@dataclass(frozen=True)
+class Best:
+    """Best periodic event of one star.
+
+    Parameters
+    ----------
+    event : record or None
+        Of `larun.schema.event_dtype`.
+    reason : str
+        Why there is none; empty where there is.
+    starts : tuple of Box
+        Peaks of the spectrum, as they were before they were refined.
+    single : record or None
+        Strongest single transit; looked for where the event is not strong enough to be masked first.
+    """
+
+    event: np.void | None
+    reason: str = ""
+    starts: tuple[Box, ...] = ()
+    single: np.void | None = None
+
+    def strong(self, detection: float) -> bool:
+        """Whether there is an event of such a detection score that is strong enough to be masked."""
+        event = self.event
+        return event is not None and bool(event["snr"] >= STRONG_SNR and event["detection"] >= detection)
+
+
+def best_events(stars: Flux, grid: Grid, settings: SearchSettings) -> Iterator[Best]:
+    """Yield the best periodic event of each star."""
+    shard = stars.shard
+    dumps = dump_rows(shard)
+    time, mean, weight = bin_series(stars.flux, shard.time, grid.bin_d)
+    efficiency = efficiencies(spectra(time, mean, weight, stars.sigma, grid))
+    for star in range(len(shard)):
+        data = stars.series(star)
+        if data is None:
+            yield Best(None, "nothing is left to search after detrending")
+            continue
+        own_time = time + np.interp(time, shard.time, shard.barycentric_time(star) - shard.time)
+        found = top_peaks(efficiency[star], grid.frequency, grid.baseline_d, settings.top_peaks)
+        starts = _starts(own_time, mean[star], weight[star], efficiency[star], grid, found)
+        box = refine(data, starts, settings)
+        if box is None:
+            yield Best(None, "no dip at any trial period")
+            continue
+        event = measure(data, box, len(data.time))
+        stars.point(star, event, dumps)
+        best = Best(event, "", tuple(starts))
+        yield best if best.strong(MASKED_DETECTION) else replace(best, single=stars.single(star, data, dumps, settings))
+
+
+def _starts(time, mean, weight, efficiency, grid: Grid, found: np.ndarray) -> list[Box]:
+    """Epoch and duration at the peaks of one star."""
+    level = np.sum(mean * weight, dtype=np.float64) / weight.sum(dtype=np.float64)
+    values = ((mean - level) * weight).astype(np.float32)
+    boxes = []
+    for peak in found:
+        period = 1.0 / grid.frequency[peak]
+        t0, duration = best_box(time - time[0], values, weight, period, grid.n_bins[peak], grid.width[peak])
+        if np.isfinite(t0):
+            boxes.append(Box(period, time[0] + t0, duration, 0.0, float(efficiency[peak])))
+    return boxes
+
+
+def further_events(stars: Flux, first: list[Best], grid: Grid, settings: SearchSettings) -> list[tuple[int, np.void]]:
+    """Events beside the best one of each star.
+
+    A star is searched again with the transits of its last event masked while that event is strong. A weak event is
+    masked too, and the whole search is only made again if one of the other peaks is still worth it then.
+
+    Parameters
+    ----------
+    stars : Flux
+        Not changed.
+    first : (star,) list of Best
+        From `best_events`.
+    grid : Grid
+        Trial boxes.
+    settings : SearchSettings
+        `max_events` is used.
+
+    Returns
+    -------
+    list of (int, record)
+        Star and event: of every star first its periodic events, the stronger first, then a single transit.
+    """
+    found: dict[int, list[np.void]] = {}
+    left = Flux(stars.shard, stars.flux.copy(), stars.sigma, stars.cadence_d)
+    dumps = dump_rows(stars.shard)
+    last = {star: best for star, best in enumerate(first) if best.strong(MASKED_DETECTION)}
+    single = {star: best.single for star, best in enumerate(first) if star not in last}
+    for number in range(1, settings.max_events + 1):
+        again = []
+        for star, best in last.items():
+            mask_transits(left.flux[star], stars.shard.barycentric_time(star), best.event)
+            data = left.series(star)
+            if number < settings.max_events and data is not None and _promising(data, best, settings):
+                again.append(star)
+            elif data is not None:
+                single[star] = left.single(star, data, dumps, settings)
+        last = {}
+        for star, best in zip(again, best_events(left.take(again), grid, settings), strict=True) if again else ():
+            if not best.strong(FURTHER_DETECTION):
+                single[star] = best.single
+                continue
+            last[star] = best
+            known = [first[star].event, *found.get(star, [])]
+            if not any(abs(best.event["period_d"] / other["period_d"] - 1) < SAME_PERIOD for other in known):
+                found.setdefault(star, []).append(best.event)
+    for star, event in single.items():
+        if event is not None:
+            found.setdefault(star, []).append(event)
+    return [(star, event) for star in sorted(found) for event in found[star]]
+
+
+def _promising(data: Series, best: Best, settings: SearchSettings) -> bool:
+    """Whether another search may find more, in a star whose last event is masked."""
+    if best.event["snr"] >= DOMINATES_SNR:
+        return True
+    box = refine(data, list(best.starts), settings)
+    return box is not None and box.score >= PROMISING
+
+
+def mask_transits(flux: np.ndarray, time: np.ndarray, event: np.void) -> None:
+    """Set all transits of an event to NaN, in place.
+
+    Parameters
+    ----------
+    flux : (cadence,) float32
+        One star.
+    time : (cadence,) float64
+        Its barycentric time, days.
+    event : record
+        Of `larun.schema.event_dtype`; a single transit is masked once.
+    """
+    half = (0.5 + MASK_MARGIN) * float(event["duration_h"]) / HOURS_PER_DAY
+    period = float(event["period_d"])
+    _mask(flux, time, period if np.isfinite(period) else np.inf, float(event["t0_btjd"]), half)
+
+
+@njit(cache=True, nogil=True)
+def _mask(flux, time, period, t0, half):
+    for k in range(len(flux)):
+        offset = time[k] - t0
+        if period < np.inf:
+            offset -= np.rint(offset / period) * period
+        if abs(offset) < half:
+            flux[k] = np.nan

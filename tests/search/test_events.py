@@ -1,0 +1,148 @@
+"""Several events of one star: planets beside planets, secondaries, and transits that are alone."""
+
+import batman
+import numpy as np
+import pytest
+
+from larun.config import SearchSettings
+from larun.network.bank import read_bank
+from larun.schema import empty_events
+from larun.search.events import mask_transits
+from larun.search.pipeline import search_shard
+
+CADENCE_D = 600 / 86400
+SETTINGS = SearchSettings()
+TOI_270 = ((3.3601, 1.30, 0.0305), (5.6605, 2.10, 0.0582), (11.3796, 4.40, 0.0510))
+"""Period, time after the start, days, and radius ratio of its planets (Günther et al. 2019, Nat. Astron. 3, 1099)."""
+
+
+def transits(time, period, t0, ratio, a=None, impact=0.2):
+    """Relative flux with the transits of one planet of an M dwarf of 11 times the Sun's density."""
+    params = batman.TransitParams()
+    params.t0, params.per, params.rp, params.ecc, params.w = t0, period, ratio, 0.0, 90.0
+    params.a = 4.2 * np.cbrt(11.0 * period**2) if a is None else a
+    params.inc = np.degrees(np.arccos(impact / params.a))
+    params.u, params.limb_dark = [0.25, 0.3], "quadratic"
+    model = batman.TransitModel(params, time, supersample_factor=5, exp_time=CADENCE_D)
+    return model.light_curve(params)
+
+
+def times(days=27.0):
+    time = 1325 + np.arange(0, days, CADENCE_D)
+    return time[(time < 1338.2) | (time > 1339.2)]
+
+
+def periods_of(found, star=0):
+    further = found.further[found.further_star == star]
+    return [found.events["period_d"][star], *further["period_d"]]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_planets_like_those_of_toi_270(make_shard, seed):
+    rng = np.random.default_rng(seed)
+    time = times()
+    flux = 1 + rng.normal(0, 4e-4, len(time))
+    for period, after, ratio in TOI_270:
+        flux *= transits(time, period, 1325 + after + rng.uniform(-1, 1), ratio)
+    found = search_shard(make_shard(flux, time=time, cadence_s=600.0), SETTINGS)
+    got = periods_of(found)
+    matched = [min(abs(p / period - 1) for p in got) < 2e-3 for period, _, _ in TOI_270]
+    assert sum(matched) >= 2, got
+    assert found.further["event"].tolist() == list(range(2, 2 + len(found.further)))
+
+
+def test_a_star_with_one_planet_or_none_has_no_further_event(make_shard):
+    rng = np.random.default_rng(3)
+    time = times()
+    flux = 1 + rng.normal(0, 4e-4, (4, len(time)))
+    flux[:2] *= transits(time, 3.3601, 1326.0, 0.06)
+    found = search_shard(make_shard(flux, time=time, cadence_s=600.0), SETTINGS)
+    assert found.events["period_d"][:2] == pytest.approx([3.3601] * 2, rel=1e-3)
+    assert len(found.further) == 0
+
+
+def test_no_more_events_than_asked_for(make_shard):
+    rng = np.random.default_rng(0)
+    time = times()
+    flux = 1 + rng.normal(0, 3e-4, len(time))
+    for period, after, ratio in TOI_270:
+        flux *= transits(time, period, 1325 + after, ratio)
+    shard = make_shard(flux, time=time, cadence_s=600.0)
+    for count in (1, 2):
+        assert np.isfinite(periods_of(search_shard(shard, SearchSettings(max_events=count)))).sum() == count
+
+
+def test_the_secondary_of_a_binary_is_no_further_event(make_shard):
+    rng = np.random.default_rng(1)
+    time = times()
+    flux = 1 + rng.normal(0, 4e-4, len(time))
+    for epoch, depth in ((1326.0, 0.05), (1327.6, 0.02)):
+        offset = (time - epoch + 1.6) % 3.2 - 1.6
+        flux -= depth * np.clip(1.5 * (1 - np.abs(offset) / 0.1), 0, 1)
+    found = search_shard(make_shard(flux, time=time, cadence_s=600.0), SETTINGS)
+    assert found.events["period_d"][0] == pytest.approx(3.2, rel=1e-3)
+    assert not np.isfinite(found.further["period_d"]).any()
+
+
+def test_a_single_transit_is_an_event_without_a_period(make_shard):
+    rng = np.random.default_rng(2)
+    time = times()
+    flux = 1 + rng.normal(0, 4e-4, (2, len(time)))
+    flux[0] *= transits(time, 80.0, 1346.3, 0.06, a=100.0)
+    flux[1] *= transits(time, 80.0, 1346.3, 0.06, a=100.0) * transits(time, 2.7, 1326.2, 0.05)
+    found = search_shard(make_shard(flux, time=time, cadence_s=600.0), SETTINGS)
+    assert found.events["period_d"][1] == pytest.approx(2.7, rel=1e-3)
+    assert found.further_star.tolist() == [0, 1]
+    for event in found.further:
+        assert np.isnan(event["period_d"])
+        assert np.isnan(event["sde"])
+        assert event["n_transits"] == 1
+        assert event["t0_btjd"] == pytest.approx(1346.3, abs=0.03)
+        # Period over pi times R / a, for a radius ratio of 0.06.
+        assert event["duration_h"] == pytest.approx(80 * 24 / np.pi / 100 * 1.04, rel=0.12)
+        assert event["depth_ppm"] == pytest.approx(0.06**2 * 1e6 * 1.15, rel=0.15)
+        assert event["snr"] > 15
+
+
+@pytest.mark.parametrize("what", ["step", "gap", "edge", "outlier", "two cadences"])
+def test_what_is_no_transit_is_no_single_transit(make_shard, what):
+    rng = np.random.default_rng(4)
+    time = times()
+    flux = 1 + rng.normal(0, 4e-4, len(time))
+    if what == "step":
+        flux[time > 1345] -= 5e-3
+    if what == "gap":
+        flux[(time > 1339.2) & (time < 1339.6)] -= 5e-3
+    if what == "edge":
+        flux[time < 1325.4] -= 5e-3
+    if what == "outlier":
+        flux[2500] -= 0.5
+    if what == "two cadences":
+        flux[2500:2502] -= 0.05
+    found = search_shard(make_shard(flux, time=time, cadence_s=600.0), SETTINGS)
+    assert len(found.further) == 0
+
+
+def test_all_transits_are_masked_and_nothing_else():
+    time = np.arange(0, 10, 0.01)
+    event = empty_events(1)[0]
+    event["period_d"], event["t0_btjd"], event["duration_h"] = 2.5, 1.0, 4.8
+    flux = np.ones(len(time), np.float32)
+    mask_transits(flux, time, event)
+    distance = np.abs((time - 1.0 + 1.25) % 2.5 - 1.25)
+    # Half a duration of 0.2 d and a quarter of one more.
+    assert np.isnan(flux[distance < 0.149]).all()
+    assert np.isfinite(flux[distance > 0.151]).all()
+    event["period_d"] = np.nan
+    once = np.ones(len(time), np.float32)
+    mask_transits(once, time, event)
+    assert np.isnan(once).sum() == pytest.approx(30, abs=1)
+
+
+def test_all_planets_of_l_98_59(real_data):
+    """Sector by sector, from its 10-min light curves; each sector finds some, together they find all three."""
+    curves = [curve for curve in read_bank(real_data) if curve.star == "TIC 307210830"]
+    assert curves
+    found = np.concatenate([periods_of(search_shard(curve.shard(), SETTINGS)) for curve in curves])
+    for period in (2.2531, 3.6907, 7.4507):
+        assert np.min(np.abs(found / period - 1)) < 2e-3, found
