@@ -337,10 +337,10 @@ MATCH_COLUMNS: tuple[Column, ...] = (
     Column("separation_arcsec", "float64", "arcsec", "between star and object, proper motion ignored"),
     Column("period_d", "float64", "d", "period of the object in the catalogue"),
     Column("t0_btjd", "float64", "d", "mid-time of a transit or eclipse in the catalogue"),
-    Column("period_ratio", "float64", None, "period of the star's best event over that of the object"),
+    Column("period_ratio", "float64", None, "period of the event over that of the object"),
     Column("relation", "str", None, "same period, half the period, twice the period, another period, no period known"),
     Column("epoch_phase", "float64", None,
-           "epoch of the best event in periods of the object after its nearest predicted one, -0.5 to 0.5; NaN where "
+           "epoch of the event in periods of the object after its nearest predicted one, -0.5 to 0.5; NaN where "
            "the error of the catalogue's period is not known, or adds up to more than a tenth of it"),
     Column("catalogue_sha256", "str", None, "content of the snapshot that was matched"),
     Column("run", "str", None, "identifier of the sweep"),
