@@ -283,6 +283,13 @@ class TrainingSettings(Section):
         0, ge=0, description="passes of self-supervised contrastive pre-training, which needs no label"
     )
     start_from: str = Field("", description="bundle whose weights training goes on from; empty for random weights")
+    teachers: tuple[str, ...] = Field(
+        (), description="bundles that teach the network by what they say of every view; none for labels alone"
+    )
+    teacher_temperature: float = Field(
+        2.0, gt=0, description="how much of what the teachers say about the less likely classes counts"
+    )
+    hard_share: float = Field(0.3, ge=0, le=1, description="weight of the labels beside the teachers")
     output: str = Field("", description="folder or s3:// address that the bundle is written to beside the root")
     seed: int = Field(1, ge=0, description="seed of everything random in training")
 

@@ -128,8 +128,8 @@ def check_train(settings: Settings) -> None:
         from larun.network.bank import read_bank
 
         read_bank(settings.dataset.data)
-    if settings.training.start_from:
-        check_bundle(settings, settings.training.start_from)
+    for spec in filter(None, (settings.training.start_from, *settings.training.teachers)):
+        check_bundle(settings, spec)
     _check_root(settings)
 
 

@@ -202,6 +202,9 @@ def train(
     class_weights: Annotated[
         str | None, typer.Option("--class-weights", help="none, sqrt or balanced: how much rare classes count.")
     ] = None,
+    teacher: Annotated[
+        list[str] | None, typer.Option("--teacher", help="Bundle that teaches beside the labels; may be repeated.")
+    ] = None,
     kfold: Annotated[
         int | None, typer.Option("--kfold", min=0, help="Also cross-validate with so many folds of stars, 3 or more.")
     ] = None,
@@ -227,6 +230,7 @@ def train(
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "class_weights": class_weights,
+            "teachers": teacher or None,
             "kfold": kfold,
             "tune": tune,
             "output": output,

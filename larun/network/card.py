@@ -65,9 +65,11 @@ def _augmentation(settings: dict[str, Any]) -> str:
 
 
 def _start(manifest: dict[str, Any]) -> str:
-    """Where the weights came from, if not from a random draw."""
+    """Where the weights came from, if not from a random draw and labels alone."""
     start = manifest["started_from"]
-    return f"Training went on from the weights of {start['bundle']} (`{start['digest'][:16]}`). " if start else ""
+    said = f"Training went on from the weights of {start['bundle']} (`{start['digest'][:16]}`). " if start else ""
+    teachers = ", ".join(f"{t['bundle']} (`{t['digest'][:16]}`)" for t in manifest.get("teachers", ()))
+    return said + (f"Taught by {teachers} beside the labels. " if teachers else "")
 
 
 def _training(manifest: dict[str, Any]) -> list[str]:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
 import numpy as np
 
 import larun
 from larun import paths
-from larun.bundles import CARD_FILE, FLOAT_FILE, INT8_FILE, Bundle, load_bundle, save_bundle, seal
+from larun.bundles import CARD_FILE, FLOAT_FILE, INT8_FILE, Bundle, save_bundle, seal
 from larun.config import Settings, digest
 from larun.errors import InputError
 from larun.network import quantise
-from larun.network.architectures import build
 from larun.network.card import model_card
 from larun.network.checkpoint import Checkpoints
-from larun.network.contrast import pretrain
 from larun.network.dataset import training_views
 from larun.network.evaluate import by_collection, by_source, fit_calibration, mean_average_precision
 from larun.network.folds import cross_validate
@@ -39,11 +36,19 @@ from larun.network.labelled import (
     split_table,
 )
 from larun.network.logbook import LOG_FILE, event_file
-from larun.network.optimise import Judged, Samples, State, Training, class_weights, hard_targets, predict
+from larun.network.optimise import State, predict
 from larun.network.plots import plot_files
 from larun.network.predictions import PREDICTIONS_FILE, predictions_table
-from larun.network.recipe import identity, new_version, output_root, recorded_settings, require_same_split, software
-from larun.network.restore import load_weights
+from larun.network.recipe import (
+    identity,
+    load_start,
+    load_teachers,
+    new_version,
+    output_root,
+    recorded_settings,
+    software,
+)
+from larun.network.run import Run
 from larun.network.tune import tune
 from larun.objects import Root
 from larun.schema import CLASSES
@@ -85,16 +90,15 @@ def train(
         A batch does not fit into the device's memory.
     """
     root = Root(settings.root, settings.storage_options)
-    start = load_bundle(settings.training.start_from, root) if settings.training.start_from else None
-    require_same_split(start, settings)
+    start, teachers = load_start(settings, root), load_teachers(settings, root)
     version = new_version(root, settings)
     elsewhere = output_root(settings)
     data = training_views(settings, preparing or _log_preparation)
     if settings.training.epochs == 0:
         _log_views(data)
         return None
-    checkpoints = Checkpoints(root, identity(settings, data, start))
-    bundle = fit(settings, data, version, progress or (lambda done: None), start, checkpoints)
+    checkpoints = Checkpoints(root, identity(settings, data, start, teachers))
+    bundle = fit(settings, data, version, progress or (lambda done: None), start, teachers, checkpoints)
     save_bundle(bundle, root, paths.bundle(bundle.name, bundle.version))
     if elsewhere:
         save_bundle(bundle, elsewhere, "")
@@ -109,6 +113,7 @@ def fit(
     version: str,
     progress: Callable[[int], None],
     start: Bundle | None = None,
+    teachers: Sequence[Bundle] = (),
     checkpoints: Checkpoints | None = None,
 ) -> Bundle:
     """Fit, quantise, calibrate and score a network on labelled views.
@@ -125,6 +130,8 @@ def fit(
         Given the number of epochs done.
     start : Bundle, optional
         Where the weights come from; by default they are random.
+    teachers : sequence of Bundle
+        Whose networks the network learns from beside the labels.
     checkpoints : Checkpoints, optional
         Where the training is kept from epoch to epoch, and goes on from.
     """
@@ -134,13 +141,13 @@ def fit(
         settings, extra["tuning"] = tune(
             settings,
             settings.training.tune,
-            lambda tried, after: Run(tried, start).train(parts[TRAIN], parts[VALIDATION], after=after),
+            lambda tried, after: Run(tried, start, teachers).train(parts[TRAIN], parts[VALIDATION], after=after),
         )
     if settings.training.kfold:
         seen = concatenate([parts[TRAIN], parts[VALIDATION]])
-        fitted = partial(_fitted, Run(settings, start, checkpoints))
+        fitted = partial(_fitted, Run(settings, start, teachers, checkpoints))
         extra["kfold"] = cross_validate(seen, settings.training.kfold, settings.training.seed, fitted)
-    run = Run(settings, start, checkpoints)
+    run = Run(settings, start, teachers, checkpoints)
     state = run.train(parts[TRAIN], parts[VALIDATION], lambda state: progress(state.epoch), "network")
     progress(settings.training.epochs)
     files = quantise.export(
@@ -158,57 +165,6 @@ def fit(
         CARD_FILE: model_card(manifest).encode(),
     }
     return seal(manifest, files)
-
-
-class Run:
-    """One network of some settings, from its first weights to the best of its training.
-
-    Parameters
-    ----------
-    settings : Settings
-        As in `fit`.
-    start : Bundle, optional
-        Where the weights come from.
-    checkpoints : Checkpoints, optional
-        Where the training is kept.
-    """
-
-    def __init__(self, settings: Settings, start: Bundle | None = None, checkpoints: Checkpoints | None = None):
-        self.settings, self.start, self.checkpoints = settings, start, checkpoints
-        self.record: dict[str, Any] = {}
-
-    def train(
-        self, train: LabelledViews, validation: LabelledViews, after: Callable[[State], None], stage: str = ""
-    ) -> State:
-        """Train a new network, `network`; `stage` names its checkpoints, without one it has none."""
-        s = self.settings
-        keras.utils.clear_session()  # names of layers count up over a process, and end up in the files
-        keras.utils.set_random_seed(s.training.seed)
-        self.network = build(s.model.architecture, s.model.dropout, **s.model.options)
-        if self.start is not None:
-            load_weights(self.network, self.start)
-        weights = class_weights(train.label, s.training.class_weights)
-        self.record = {"class_weights": [round(float(w), 4) for w in weights]}
-        training = Training(
-            self.network,
-            Samples(train.views, hard_targets(train.label, weights)),
-            Judged(validation.views, validation.label, weights),
-            s.training,
-            s.augmentation,
-        )
-        kept = self.checkpoints if stage else None
-        if kept:
-            kept.load(stage, training)
-        if s.training.pretrain_epochs and not training.state.epoch:
-            losses = pretrain(self.network, train.views, s.training, s.augmentation)
-            log.info("pre-trained on %d views, contrastive loss %.3f to %.3f", len(train), losses[0], losses[-1])
-
-        def done(state: State) -> None:
-            if kept:
-                kept.save(stage, training)
-            after(state)
-
-        return training.run(done)
 
 
 def _fitted(run: Run, train: LabelledViews, choosing: LabelledViews, stage: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -231,6 +187,7 @@ def _describe(
         "settings": recorded_settings(settings),
         "search_digest": digest(settings.search),
         "started_from": None if start is None else {"bundle": f"{start.name}/{start.version}", "digest": start.digest},
+        "teachers": [{"bundle": f"{t.name}/{t.version}", "digest": t.digest} for t in run.teachers],
         "data": {
             "digest": data.digest,
             "offered": data.offered,

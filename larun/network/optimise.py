@@ -7,8 +7,9 @@ weights, mixup and a teacher's opinion are all one loss, the cross-entropy ``-su
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from keras import ops
 
 from larun.config import AugmentationSettings, TrainingSettings
 from larun.network.augmentation import Augmentation, Mixup
+from larun.network.distil import DistillationLoss, Teachers
 from larun.network.evaluate import mean_average_precision
 from larun.network.memory import naming_batch_size
 from larun.schema import CLASSES
@@ -110,6 +112,9 @@ class Training:
         Epochs, batch, learning rate, patience, seed.
     augmentation : AugmentationSettings
         Variations of the views.
+    teachers : sequence of keras.Model
+        Trained networks of the same shape that the network learns from beside the targets; they see the same
+        variations of the views.
     """
 
     def __init__(
@@ -119,13 +124,14 @@ class Training:
         judged: Judged,
         settings: TrainingSettings,
         augmentation: AugmentationSettings,
+        teachers: Sequence[keras.Model] = (),
     ):
         self.network, self.samples, self.judged, self.settings = network, samples, judged, settings
         self.state = State()
-        self.trainer = _trainer(network, augmentation, settings.seed)
+        self.trainer = _trainer(network, augmentation, settings, teachers)
         self.trainer.compile(
             optimizer=keras.optimizers.AdamW(self._rate(), weight_decay=settings.weight_decay, clipnorm=1.0),
-            loss=_cross_entropy,
+            loss=partial(_taught_loss, settings=settings) if teachers else _cross_entropy,
             # XLA takes longer to compile for a CPU than it saves; JAX has no other way.
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
         )
@@ -241,18 +247,39 @@ def hard_targets(label: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return (np.eye(len(CLASSES))[label] * weights[label][:, np.newaxis]).astype(np.float32)
 
 
-def _trainer(network: keras.Model, augmentation: AugmentationSettings, seed: int) -> keras.Model:
-    """Network behind its augmentation; outputs logits and targets side by side, because mixup changes both."""
+def _trainer(
+    network: keras.Model,
+    augmentation: AugmentationSettings,
+    settings: TrainingSettings,
+    teachers: Sequence[keras.Model],
+) -> keras.Model:
+    """Network behind its augmentation.
+
+    It outputs logits and targets side by side, because mixup changes both, and the logits of the teachers if any.
+    """
     views = keras.Input(network.input_shape[1:], name="varied_views")
     targets = keras.Input((len(CLASSES),), name="targets")
     varied, mixed = views, targets
     if augmentation.enabled:
-        varied = Augmentation(augmentation, seed)(varied)
+        varied = Augmentation(augmentation, settings.seed)(varied)
         if augmentation.mixup:
-            varied, mixed = Mixup(augmentation.mixup, seed + 1)(varied, mixed)
-    return keras.Model([views, targets], keras.layers.Concatenate()([network(varied), mixed]))
+            varied, mixed = Mixup(augmentation.mixup, settings.seed + 1)(varied, mixed)
+    outputs = [network(varied), mixed]
+    if teachers:
+        outputs.append(Teachers(teachers, settings.teacher_temperature)(varied))
+    return keras.Model([views, targets], keras.layers.Concatenate()(outputs))
 
 
 def _cross_entropy(_, outputs):
-    logits, targets = outputs[:, : len(CLASSES)], outputs[:, len(CLASSES) :]
+    logits, targets = outputs[:, : len(CLASSES)], outputs[:, len(CLASSES) : 2 * len(CLASSES)]
     return -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
+
+
+def _taught_loss(_, outputs, settings: TrainingSettings):
+    """Targets by `hard_share`, and for the rest the teachers, whose word on a view has the weight of the view."""
+    n = len(CLASSES)
+    pair = ops.stack([outputs[:, :n], outputs[:, 2 * n :]], axis=1)
+    # Label -1: the teachers alone.
+    taught = DistillationLoss(settings.teacher_temperature, 0.0).call(-ops.ones_like(outputs[:, :1]), pair)
+    weight = ops.sum(outputs[:, n : 2 * n], axis=-1)
+    return settings.hard_share * _cross_entropy(_, outputs) + (1.0 - settings.hard_share) * weight * taught

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 import larun
-from larun.bundles import MANIFEST, Bundle
+from larun.bundles import MANIFEST, Bundle, load_bundle
 from larun.config import Settings
 from larun.errors import ConfigurationError
 from larun.network.labelled import LabelledViews
@@ -20,7 +21,9 @@ def software() -> dict[str, str]:
     return {"keras": keras.__version__, "backend": keras.backend.backend(), "numpy": np.__version__}
 
 
-def identity(settings: Settings, data: LabelledViews, start: Bundle | None) -> dict[str, Any]:
+def identity(
+    settings: Settings, data: LabelledViews, start: Bundle | None, teachers: Sequence[Bundle]
+) -> dict[str, Any]:
     """All that decides the weights of a training: equal identity, equal bundle but for its version."""
     return {
         "larun_version": larun.__version__,
@@ -28,6 +31,7 @@ def identity(settings: Settings, data: LabelledViews, start: Bundle | None) -> d
         "settings": recorded_settings(settings),
         "data": data.digest,
         "start": None if start is None else start.digest,
+        "teachers": [teacher.digest for teacher in teachers],
     }
 
 
@@ -40,34 +44,51 @@ def recorded_settings(settings: Settings) -> dict[str, Any]:
     return values
 
 
-def require_same_split(start: Bundle | None, settings: Settings) -> None:
-    """Refuse a start whose training stars could be among those that are held out now."""
-    if start is None:
-        return
-    which = f"{start.name}/{start.version}"
-    trained, architecture = start.manifest["settings"], start.manifest["architecture"]["name"]
+def load_start(settings: Settings, root: Root) -> Bundle | None:
+    """The bundle whose weights training goes on from, of the same architecture and split; None for random weights."""
+    if not settings.training.start_from:
+        return None
+    start = load_bundle(settings.training.start_from, root)
+    architecture = start.manifest["architecture"]["name"]
     if architecture != settings.model.architecture:
         raise ConfigurationError(
-            f"training.start_from names {which}, a {architecture}; "
+            f"training.start_from names {start.name}/{start.version}, a {architecture}; "
             f"model.architecture is {settings.model.architecture}. Make them the same."
         )
-    for section, name in (
-        ("training", "seed"),
-        ("dataset", "validation_fraction"),
-        ("dataset", "test_fraction"),
-    ):
+    require_same_split(start, settings, "from which training is to start")
+    return start
+
+
+def load_teachers(settings: Settings, root: Root) -> tuple[Bundle, ...]:
+    """The bundles that teach, of the same split."""
+    teachers = tuple(load_bundle(spec, root) for spec in settings.training.teachers)
+    for teacher in teachers:
+        require_same_split(teacher, settings, "which is to teach")
+    return teachers
+
+
+def require_same_split(bundle: Bundle, settings: Settings, role: str) -> None:
+    """Refuse a bundle whose training stars could be among those that are held out now.
+
+    Raises
+    ------
+    ConfigurationError
+        Names the setting that differs.
+    """
+    which = f"{bundle.name}/{bundle.version}, {role}"
+    trained = bundle.manifest["settings"]
+    for section, name in (("training", "seed"), ("dataset", "validation_fraction"), ("dataset", "test_fraction")):
         ours, theirs = getattr(getattr(settings, section), name), trained[section][name]
         if ours != theirs:
             raise ConfigurationError(
-                f"{section}.{name} is {ours} and was {theirs} for {which}, "
-                "from which training is to start: stars that it was trained on would be held out now. "
-                f"Set {section}.{name} = {theirs}."
+                f"{section}.{name} is {ours} and was {theirs} for {which}: stars that it was trained on would be held "
+                f"out now. Set {section}.{name} = {theirs}."
             )
     seen = sorted(set(settings.dataset.hold_out) - set(trained["dataset"]["hold_out"]))
     if seen:
         raise ConfigurationError(
-            f"dataset.hold_out names {', '.join(seen)}, which {which} may have been trained on; "
-            "start from random weights to hold them out."
+            f"dataset.hold_out names {', '.join(seen)}, which {which}, may have been trained on; do without it to hold "
+            "them out."
         )
 
 

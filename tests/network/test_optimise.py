@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from larun.config import TrainingSettings
 from larun.network import optimise
 from larun.network.optimise import State
 
@@ -34,6 +35,18 @@ def test_the_loss_is_the_weighted_cross_entropy():
     odds = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     got = np.asarray(optimise._cross_entropy(None, np.concatenate([logits, targets], axis=1)))
     assert got == pytest.approx([-0.5 * np.log(odds[0, 1]) - 1.5 * np.log(odds[0, 2]), -np.log(odds[1, 0])], rel=1e-5)
+
+
+def test_teachers_count_by_their_share_and_by_the_weight_of_the_view():
+    settings = TrainingSettings(teacher_temperature=2.0, hard_share=0.3)
+    logits, taught = np.zeros((2, 6), np.float32), np.zeros((2, 6), np.float32)
+    taught[1, 3] = 4.0
+    targets = optimise.hard_targets(np.array([0, 3]), np.array([1, 1, 1, 2.5, 1, 1], np.float32))
+    got = np.asarray(optimise._taught_loss(None, np.concatenate([logits, targets, taught], axis=1), settings))
+    # The first teacher agrees with the network; the second says softmax(taught / 2), the network 1/6 of each.
+    said = np.exp(taught[1] / 2) / np.exp(taught[1] / 2).sum()
+    divergence = np.sum(said * np.log(6 * said))
+    assert got == pytest.approx([0.3 * np.log(6), 2.5 * (0.3 * np.log(6) + 0.7 * 4 * divergence)], rel=1e-5)
 
 
 def test_the_best_epoch_has_the_highest_precision_and_among_equals_the_least_loss():
