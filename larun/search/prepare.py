@@ -97,15 +97,16 @@ def _obstacle(count: int, level: float, spread: float) -> str:
 
 
 def clip(detrended: np.ndarray, isolated_dips: bool) -> np.ndarray:
-    """Set upward outliers of each star to NaN, in place.
+    """Set outliers of each star to NaN, in place: bright cadences, and single low ones that are no transits.
 
     Parameters
     ----------
     detrended : (star, cadence) float32
         Around 1.
     isolated_dips : bool
-        Also leave out single low cadences. Only right where the shortest transit spans several cadences, so
-        that a dip of one cadence cannot be one.
+        Leave out all single low cadences. Only right where the shortest transit spans several cadences, so that a dip
+        of one cadence cannot be one; otherwise only those are left out that stay alone in the whole light curve,
+        twice as deep as all others but one.
 
     Returns
     -------
@@ -140,11 +141,21 @@ def _clip(detrended, isolated_dips):
                 continue
             if value > high:
                 flux[k] = np.nan
-            elif isolated_dips and value < low and before > calm:
+            elif value < low and before > calm:
                 after = k + 1
                 while after < n and not np.isfinite(flux[after]):
                     after += 1
-                if after == n or flux[after] > calm:
+                if (after == n or flux[after] > calm) and (isolated_dips or _alone(flux, np.float32(level), value)):
                     flux[k] = np.nan
             before = value
     return sigmas
+
+
+@njit(cache=True, nogil=True)
+def _alone(flux, level, value):
+    """Whether at most one other cadence is half as low as this one."""
+    half = level - np.float32(0.5) * (level - value)
+    count = 0
+    for other in flux:
+        count += other < half
+    return count <= 2

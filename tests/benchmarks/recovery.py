@@ -65,7 +65,8 @@ def detection_statistic(events: np.ndarray) -> dict[str, np.ndarray]:
     ``larun`` is the one that is compared with the peers; the others are shown beside it.
     """
     snr, sde = np.nan_to_num(events["snr"]), np.nan_to_num(events["sde"])
-    return {"larun": np.minimum(snr, sde), "larun_snr": snr, "larun_sde": sde}
+    detection = np.nan_to_num(events["detection"])
+    return {"larun": detection, "larun_snr_and_sde": np.minimum(snr, sde), "larun_snr": snr, "larun_sde": sde}
 
 
 @dataclass(frozen=True)

@@ -93,14 +93,13 @@ def test_strange_stars_have_results_and_harm_no_other(make_shard):
     assert found.searched.tolist() == [not reason for reason in found.reason]
     assert np.isnan(found.events["period_d"][~found.searched]).all()
     assert (found.events["n_transits"][~found.searched] == 0).all()
-    for star in (0, 6, 8):
+    for star in (0, 6, 7, 8):
         assert found.events["period_d"][star] == pytest.approx(2 + 0.7 * star, rel=3e-3)
-    assert np.isfinite(found.events["snr"][[5, 7]]).all()
+    assert np.isfinite(found.events["snr"][5])
     flags = [EventFlag(int(flag(event, radius=np.nan, logg=np.nan, settings=VetSettings()))) for event in found.events]
-    # One bad cadence is one dip; half a sector without data leaves the other half's transits.
-    assert EventFlag.SINGLE_DOMINATES in flags[7]
+    # Half a sector without data leaves the other half's transits.
     assert not flags[5] & (EventFlag.SINGLE_DOMINATES | EventFlag.TOO_DEEP)
-    assert all(not flags[star] & ~EventFlag.NEAR_GAP for star in (0, 6, 8))
+    assert all(not flags[star] & ~EventFlag.NEAR_GAP for star in (0, 6, 7, 8))
 
 
 def test_repeated_times_in_a_shard_are_searched(make_shard):

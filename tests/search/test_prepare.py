@@ -69,3 +69,16 @@ def test_clips_flares_and_never_dips():
     clip(flux, isolated_dips=True)
     assert np.isfinite(flux[0, 200:203]).all()
     assert np.isnan(flux[0, 300])
+
+
+def test_a_single_low_cadence_is_left_out_where_no_other_is_half_as_low():
+    rng = np.random.default_rng(0)
+    wild = (1 + rng.normal(0, 1e-3, (3, 500))).astype(np.float32)
+    wild[0, 250] = 0.9
+    # One more may be the other transit of a planet; two are a signal.
+    wild[1, [100, 300, 400]] = 0.9, 0.94, 0.93
+    wild[2, [250, 251]] = 0.9
+    clip(wild, isolated_dips=False)
+    assert np.flatnonzero(wild[0] < 0.95).tolist() == []
+    assert np.flatnonzero(wild[1] < 0.95).tolist() == [100, 300, 400]
+    assert np.flatnonzero(wild[2] < 0.95).tolist() == [250, 251]
