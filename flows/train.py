@@ -36,7 +36,8 @@ def train(config: str | None = None, overrides: dict[str, Any] | None = None) ->
     root.check_writable()
     views = functools.cache(lambda total: Progress("views", total))
     epochs = Progress("epochs", settings.training.epochs)
-    spec = train_task(settings, epochs, lambda done, total: views(total)(done))
+    stars = functools.cache(lambda total: Progress("stars", total))
+    spec = train_task(settings, epochs, lambda done, total: views(total)(done), lambda done, total: stars(total)(done))
     if spec is None:
         return {"bundle": None, "folder": None, "digest": None, "metrics": {}}
     bundle = load_bundle(spec, root)

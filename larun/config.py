@@ -249,8 +249,21 @@ class DatasetSettings(Section):
 
     data: str = Field(
         "simulated",
-        description="where they come from: a folder with a bank or a table of labels, or `simulated`",
+        description="where they come from: `simulated`; `archives`, for stars of the catalogues; or a folder with a "
+        "bank or with labels.csv and files",
     )
+    planets: int = Field(200, ge=0, description="stars with planets that are fetched from the archives, at most")
+    non_planets: int = Field(400, ge=0, description="other stars that are fetched or taken from the store, at most")
+    missions: tuple[Literal["tess", "kepler", "k2"], ...] = Field(
+        ("tess",), min_length=1, description="missions whose light curves are fetched"
+    )
+    segments: int = Field(
+        2, ge=1, description="light curves of one star and mission that are fetched, the newest first"
+    )
+    archive: str = Field(
+        "lightkurve", description="archives that are asked for them: lightkurve, mast, cloud or several"
+    )
+    use_cache: bool = Field(False, description="use what was fetched before and ask nobody")
     stars: int = Field(600, ge=12, description="stars of the simulated training sector")
     injections: int = Field(2000, ge=0, description="shapes injected into quiet light curves")
     hold_out: tuple[str, ...] = Field(

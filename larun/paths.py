@@ -163,6 +163,16 @@ def bundle(name: str, version: str) -> str:
     return f"models/{name}/{version}"
 
 
+def training_star(tic: int) -> str:
+    """Which light curves of a star were fetched for training."""
+    return f"training/stars/{tic}.json"
+
+
+def training_curve(product: Product, number: int) -> str:
+    """One light curve that was fetched for training."""
+    return f"training/light_curves/{product}/{number}.npz"
+
+
 def checkpoints(digest: str) -> str:
     """Folder of the checkpoints of one training, gone once its bundle is written."""
     return f"training/{digest[:16]}"

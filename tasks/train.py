@@ -12,12 +12,23 @@ from larun.config import Settings
 
 @task(name="train network", tags=["train"], persist_result=False, cache_policy=NO_CACHE)
 def train_task(
-    settings: Settings, progress: Callable[[int], None], preparing: Callable[[int, int], None]
+    settings: Settings,
+    progress: Callable[[int], None],
+    preparing: Callable[[int, int], None],
+    fetching: Callable[[int, int], None],
 ) -> str | None:
-    """Train and write a bundle below the root; its name/version, None where only data were prepared."""
+    """Train and write a bundle below the root; its name/version, None where only data were prepared.
+
+    With `dataset.data` ``archives`` the labelled light curves are fetched first, `fetching` being told of each star.
+    """
+    curves = None
+    if settings.dataset.data == "archives":
+        from larun.survey.assemble import assemble
+
+        curves = assemble(settings, fetching)
     from larun.network.chatter import TENSORFLOW_STARTS, without_chatter
 
     with without_chatter(TENSORFLOW_STARTS):
         from larun.network.fit import train
 
-    return train(settings, progress, preparing)
+    return train(settings, progress, preparing, curves)

@@ -124,7 +124,7 @@ def check_train(settings: Settings) -> None:
     LarunError
         As the flow would.
     """
-    if settings.dataset.data != "simulated":
+    if settings.dataset.data not in ("simulated", "archives"):
         from larun.network.bank import read_bank
 
         read_bank(settings.dataset.data)

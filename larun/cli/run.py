@@ -184,7 +184,17 @@ def nightly(
 def train(
     context: typer.Context,
     data: Annotated[
-        str | None, typer.Option("--data", help="Labelled light curves: a folder with lc_bank.npz, or simulated.")
+        str | None,
+        typer.Option("--data", help="Labelled light curves: simulated, archives, or a folder (a bank, or labels.csv)."),
+    ] = None,
+    planets: Annotated[
+        int | None, typer.Option("--planets", min=0, help="Stars with planets from the archives, at most.")
+    ] = None,
+    non_planets: Annotated[
+        int | None, typer.Option("--non-planets", min=0, help="Other stars from archives and store, at most.")
+    ] = None,
+    use_cache: Annotated[
+        bool | None, typer.Option("--use-cache/--no-use-cache", help="Use what was fetched before and ask nobody.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the bundle.")] = None,
     version: Annotated[str | None, typer.Option("--version", help="Its version; by default the next number.")] = None,
@@ -224,7 +234,7 @@ def train(
     options = given(context, config, root, verbose)
     chosen = {
         "model": {"name": name, "version": version, "architecture": architecture},
-        "dataset": {"data": data},
+        "dataset": {"data": data, "planets": planets, "non_planets": non_planets, "use_cache": use_cache},
         "training": {
             "epochs": epochs,
             "batch_size": batch_size,

@@ -5,6 +5,9 @@ one after the other, and ``offset``: curve i is ``offset[i]:offset[i + 1]``. ``l
 curve, in any order: ``bank_index`` (i), ``target`` (star), ``label`` (one of the six classes), ``source``,
 ``mission`` (free text), and where known ``period_d``, ``t0`` and ``duration_h``, several separated by ``;``.
 
+Or it is a table ``labels.csv`` with the columns ``file`` (FITS, CSV or NPZ light curve below the folder), ``target``,
+``label`` and ``source``, ``period_d``, ``t0``, ``duration_h`` where known.
+
 ``ffi_injection_hosts.npz`` (``time``, ``nflux``, ``offset``) and ``.csv`` (``gaia_dr3``), where present, are
 quiet curves without a label.
 """
@@ -13,13 +16,15 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from larun.archive.files import read
 from larun.errors import InputError
-from larun.lightcurve import Shard, Star
+from larun.lightcurve import Shard, Star, bad_quality_bits, shard_of
 from larun.schema import CLASSES
 from larun.units import SECONDS_PER_DAY
 
@@ -29,6 +34,7 @@ SEGMENT_GAP_D = 5.0
 MIN_SEGMENT_D = 15.0
 MIN_CADENCES = 300
 UNLABELLED = -1
+LABELS_FILE = "labels.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,7 @@ def read_bank(folder: str | Path) -> list[Curve]:
     Parameters
     ----------
     folder : path
-        Holds ``lc_bank.npz`` and ``lc_bank.csv``.
+        Holds ``lc_bank.npz`` and ``lc_bank.csv``, or ``labels.csv``.
 
     Returns
     -------
@@ -122,21 +128,50 @@ def read_bank(folder: str | Path) -> list[Curve]:
     Raises
     ------
     InputError
-        A file is missing, a column or array is, or a label is no class.
+        A file is missing or cannot be read, a column or array is missing, or a label is no class.
     """
+    if (Path(folder) / LABELS_FILE).is_file():
+        return [piece for curve in _labelled_files(Path(folder)) for piece in segments(curve)]
     rows = _rows(Path(folder) / "lc_bank.csv", ("bank_index", "target", "label", "source", "period_d", "t0"))
     arrays = _arrays(Path(folder) / "lc_bank.npz", ("time", "flux", "offset"))
     curves = []
     for row in rows:
-        if row["label"] not in CLASSES:
-            raise InputError(f"lc_bank.csv has the label {row['label']!r}; known are {', '.join(CLASSES)}")
-        star = star_name(row["target"])
-        curve = _curve(arrays, "flux", int(row["bank_index"]))
-        known = replace(
-            curve, star=star, label=CLASSES.index(row["label"]), origin=row["source"], ephemerides=_ephemerides(row)
-        )
-        curves += segments(known)
+        curves += segments(_described(_curve(arrays, "flux", int(row["bank_index"])), row, "lc_bank.csv"))
     return curves
+
+
+def _labelled_files(folder: Path) -> Iterator[Curve]:
+    """Curves of the files that ``labels.csv`` names, bad cadences left out."""
+    for row in _rows(folder / LABELS_FILE, ("file", "target", "label")):
+        shard = shard_of(read(folder / row["file"]))
+        curve = curve_of(shard)
+        if curve is None:
+            raise InputError(f"{folder / row['file']} has no good cadence; leave it out of {LABELS_FILE}")
+        yield _described(curve, {"source": folder.name, "period_d": "", "t0": ""} | row, LABELS_FILE)
+
+
+def curve_of(shard: Shard) -> Curve | None:
+    """Unlabelled curve of the one star of a shard, its good cadences over their median; None where there are none."""
+    time, flux = shard.barycentric_time(0), shard.flux[0].astype(np.float64)
+    bad = (shard.quality[0] == -1) | ((shard.quality[0] & bad_quality_bits(shard.mission, shard.author)) != 0)
+    good = np.isfinite(time) & np.isfinite(flux) & ~bad
+    median = float(np.median(flux[good])) if good.any() else 0.0
+    if not median > 0:
+        return None
+    return Curve("", UNLABELLED, "", time[good], (flux[good] / median).astype(np.float32))
+
+
+def _described(curve: Curve, row: dict[str, str], table: str) -> Curve:
+    """A curve with what a row of a table says of it."""
+    if row["label"] not in CLASSES:
+        raise InputError(f"{table} has the label {row['label']!r}; known are {', '.join(CLASSES)}")
+    return replace(
+        curve,
+        star=star_name(row["target"]),
+        label=CLASSES.index(row["label"]),
+        origin=row["source"],
+        ephemerides=_ephemerides(row),
+    )
 
 
 def read_hosts(folder: str | Path) -> list[Curve]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,9 @@ class Item:
     injections: int
 
 
-def training_views(settings: Settings, report: Callable[[int, int], None]) -> LabelledViews:
+def training_views(
+    settings: Settings, report: Callable[[int, int], None], curves: Sequence[Curve] | None = None
+) -> LabelledViews:
     """Make the labelled views that `settings.dataset` asks for.
 
     Parameters
@@ -45,6 +47,8 @@ def training_views(settings: Settings, report: Callable[[int, int], None]) -> La
         `dataset`, `training.seed`, and the search.
     report : callable
         Given the light curves done and their number.
+    curves : sequence of Curve, optional
+        Labelled light curves, such as those that `larun.survey.assemble` found; by default those of `dataset.data`.
 
     Returns
     -------
@@ -57,9 +61,10 @@ def training_views(settings: Settings, report: Callable[[int, int], None]) -> La
         The folder holds no bank, see `larun.network.bank`.
     """
     d, seed = settings.dataset, settings.training.seed
-    if d.data == SIMULATED:
+    if d.data == SIMULATED and curves is None:
         return simulated_views(settings, d.injections, report)
-    items = plan(read_bank(d.data), read_hosts(d.data), d.injections, seed, d.hold_out)
+    hosts = read_hosts(d.data) if curves is None else []
+    items = plan(list(curves or read_bank(d.data)), hosts, d.injections, seed, d.hold_out)
     total = len(items) + d.stars
     parts = []
     for done, item in enumerate(items, 1):

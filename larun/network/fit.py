@@ -18,6 +18,7 @@ from larun.bundles import CARD_FILE, FLOAT_FILE, INT8_FILE, Bundle, save_bundle,
 from larun.config import Settings, digest
 from larun.errors import InputError
 from larun.network import quantise
+from larun.network.bank import Curve
 from larun.network.card import model_card
 from larun.network.checkpoint import Checkpoints
 from larun.network.dataset import training_views
@@ -60,6 +61,7 @@ def train(
     settings: Settings,
     progress: Callable[[int], None] | None = None,
     preparing: Callable[[int, int], None] | None = None,
+    curves: Sequence[Curve] | None = None,
 ) -> str | None:
     """Train a network and write its bundle below the survey root, and to `training.output` where that is given.
 
@@ -73,6 +75,8 @@ def train(
         Given the number of epochs done, at last all of them.
     preparing : callable, optional
         Given the light curves searched for training views, and their number.
+    curves : sequence of Curve, optional
+        Labelled light curves, where they are not those that `dataset.data` names.
 
     Returns
     -------
@@ -93,7 +97,7 @@ def train(
     start, teachers = load_start(settings, root), load_teachers(settings, root)
     version = new_version(root, settings)
     elsewhere = output_root(settings)
-    data = training_views(settings, preparing or _log_preparation)
+    data = training_views(settings, preparing or _log_preparation, curves)
     if settings.training.epochs == 0:
         _log_views(data)
         return None

@@ -39,7 +39,7 @@ def recorded_settings(settings: Settings) -> dict[str, Any]:
     """Settings that a bundle records: all that change what it is, and none that only say where it goes."""
     sections = ("model", "dataset", "training", "augmentation", "search", "simulate")
     values = {name: getattr(settings, name).model_dump(mode="json") for name in sections}
-    for section, name in (("training", "output"), ("model", "version")):
+    for section, name in (("training", "output"), ("model", "version"), ("dataset", "use_cache")):
         del values[section][name]
     return values
 

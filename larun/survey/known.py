@@ -197,7 +197,7 @@ def match_published(root: Root, settings: Settings) -> list[dict[str, Any]]:
 
 def _match(detections: pa.Table, objects: pa.Table, settings: CatalogueSettings) -> dict[str, list[Any]]:
     """Columns of the matches with one catalogue that come from detections and objects."""
-    stars, known = _places(detections), _places(objects)
+    stars, known = places_of(detections), places_of(objects)
     pairs = find_pairs(stars, known, settings.radius_arcsec)
     star = {name: _floats(detections, name)[pairs.star] for name in ("period_d", "t0_btjd")}
     obj = {name: _floats(objects, name)[pairs.obj] for name in ("period_d", "period_err_d", "t0_btjd")}
@@ -220,7 +220,8 @@ def _match(detections: pa.Table, objects: pa.Table, settings: CatalogueSettings)
     }
 
 
-def _places(table: pa.Table) -> Places:
+def places_of(table: pa.Table) -> Places:
+    """Numbers and places of the rows of a table of stars or objects."""
     numbers = table["tic"].fill_null(-1).to_numpy()
     return Places(numbers, _floats(table, "ra"), _floats(table, "dec"))
 

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("prefect_server"
 CARD = "# A small network\n\nTrained on nothing.\n"
 
 
-def small_training(settings, progress, preparing):
+def small_training(settings, progress, preparing, curves):
     """Write a bundle as the training does, and tell how far it is."""
     preparing(3, 6)
     preparing(6, 6)

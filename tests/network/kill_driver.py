@@ -18,5 +18,5 @@ def die(epoch):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-fit.training_views = lambda settings, report: pretend_data()
+fit.training_views = lambda *_: pretend_data()
 fit.train(Settings(root=sys.argv[1], **SMALL), die)

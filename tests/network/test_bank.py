@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from tiny_sector import product_bytes
 
 from larun.errors import InputError
 from larun.network import bank
@@ -130,3 +131,27 @@ def test_the_real_bank_can_be_read(real_data):
     assert set(np.unique(labels)) == {0, 1, 2, 3, 4}
     assert all(curve.ephemerides for curve in curves if curve.label == 2)
     assert max(np.ptp(curve.time) for curve in curves) <= bank.SEGMENT_D
+
+
+def test_files_of_three_kinds_with_a_table_of_labels(tmp_path):
+    time, _ = days(20)
+    flux = 1000 * (1 + 1e-3 * np.sin(time))
+    (tmp_path / "a.csv").write_text("time,flux\n" + "\n".join(f"{t},{f}" for t, f in zip(time, flux, strict=True)))
+    np.savez(tmp_path / "b.npz", time=time, flux=flux, quality=np.arange(len(time)) % 2)
+    (tmp_path / "c.fits").write_bytes(product_bytes(21))
+    (tmp_path / "labels.csv").write_text(
+        "file,target,label,period_d,t0,duration_h\na.csv,TIC 7,planetary_transit,3,1326,2\nb.npz,star,noise,,,\n"
+        "c.fits,TIC 21,noise,,,\n"
+    )
+    curves = bank.read_bank(tmp_path)
+    assert [(c.star, CLASSES[c.label]) for c in curves[:2]] == [("TIC 7", "planetary_transit"), ("star", "noise")]
+    assert curves[0].ephemerides == (bank.Ephemeris(3.0, 1326.0, 2.0),)
+    assert curves[0].flux == pytest.approx(flux / np.median(flux), abs=1e-6)
+    assert curves[0].origin == tmp_path.name
+    assert len(curves[1].time) == len(time), "without a mission no quality bit is bad"
+    (tmp_path / "labels.csv").write_text("file,target,label\nnone.csv,TIC 7,noise\n")
+    with pytest.raises(InputError, match=r"there is no file .*none\.csv"):
+        bank.read_bank(tmp_path)
+    (tmp_path / "labels.csv").write_text("file,target,label\na.csv,TIC 7,planet\n")
+    with pytest.raises(InputError, match=r"labels\.csv has the label 'planet'"):
+        bank.read_bank(tmp_path)

@@ -65,7 +65,7 @@ def test_a_class_without_views_is_named(data, small_settings):
 def test_a_killed_training_goes_on_and_ends_as_one_that_was_not_killed(
     bundle, data, small_settings, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(fitting, "training_views", lambda settings, report: data)
+    monkeypatch.setattr(fitting, "training_views", lambda *_: data)
     settings = small_settings.model_copy(update={"root": str(tmp_path)})
     root = Root(str(tmp_path))
     root.write("models/small/0004/model.keras", b"a writer that was killed")
@@ -87,7 +87,7 @@ def test_a_killed_training_goes_on_and_ends_as_one_that_was_not_killed(
 
 def test_without_epochs_the_views_are_prepared_and_nothing_is_written(data, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(fitting, "training_views", lambda settings, report: asked.append(settings) or data)
+    monkeypatch.setattr(fitting, "training_views", lambda settings, *_: asked.append(settings) or data)
     assert fitting.train(Settings(root=str(tmp_path), training={"epochs": 0})) is None
     assert len(asked) == 1
     assert not list(tmp_path.rglob("*"))
@@ -129,7 +129,7 @@ def test_a_start_that_saw_the_held_out_stars_is_refused(bundle, small_settings, 
 
 
 def test_the_bundle_is_written_to_a_folder_too_and_over_nothing_else(data, small_settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "training_views", lambda settings, report: data)
+    monkeypatch.setattr(fitting, "training_views", lambda *_: data)
     settings = changed(
         small_settings, training={"output": str(tmp_path / "out"), "epochs": 1}, model={"version": "trial"}
     ).model_copy(update={"root": str(tmp_path / "root")})
