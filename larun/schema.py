@@ -272,7 +272,7 @@ PARTITIONS = ("mission", "sector", "run")
 reader of such folders looks for them, and several refuse files that hold them too."""
 
 SECTOR_COLUMNS: tuple[Column, ...] = (
-    Column("same_ephemeris", "int32", None, "other stars of the sector with this epoch and period"),
+    Column("same_ephemeris", "int32", None, "other stars of the sector with this epoch and period; 0 where chance brings so many together"),
     Column("pile_up_fraction", "float32", None,
            "share of the transits at times when unusually many stars of the camera dim; NaN with more than 12 transits"),
     Column("parent", "str", None, "star whose signal this one repeats; null where none does"),

@@ -12,18 +12,16 @@ WINDOW_D = 0.1
 """Transits within half of this of each other are simultaneous: systematics last for hours, and barycentric times of
 one moment differ by minutes between stars."""
 
-EXCESS = 3.0
-"""Times with so many times the usual number of transits are piled up: two of three transits are then not the stars'."""
-
-SIGMA = 5.0
-"""The same in standard deviations of a Poisson distribution."""
+EXCESS, SIGMA = 3.0, 5.0
+"""Events pile up where there are so many times the usual number, so that two of three are not the stars', and so many
+standard deviations of a Poisson distribution more."""
 
 MOST_TRANSITS = 12
 """Events with more transits say nothing about a time."""
 
 
 def same_ephemeris(period_d: np.ndarray, t0_btjd: np.ndarray, reach_d: np.ndarray) -> np.ndarray:
-    """Number of other events that share an event's ephemeris.
+    """Number of other events that share an event's ephemeris, where chance does not bring so many together.
 
     Parameters
     ----------
@@ -35,16 +33,26 @@ def same_ephemeris(period_d: np.ndarray, t0_btjd: np.ndarray, reach_d: np.ndarra
     Returns
     -------
     (event,) int64
-        Events whose first transit lies within `reach_d` and whose period differs by less than 1 %.
+        Events whose first transit lies within `reach_d` and whose period differs by less than 1 %; 0 unless they
+        are far more than events of this period whose first transits lie anywhere in it.
     """
     known = np.flatnonzero(np.isfinite(period_d) & np.isfinite(t0_btjd) & np.isfinite(reach_d))
     order = known[np.argsort(t0_btjd[known], kind="stable")]
     epochs = t0_btjd[order]
     first = np.searchsorted(epochs, epochs - reach_d[order])
     last = np.searchsorted(epochs, epochs + reach_d[order], side="right")
+    periods = np.sort(period_d[known])
+    own = period_d[order]
+    alike = np.searchsorted(periods, own * (1 + PILE_UP_PERIOD)) - np.searchsorted(periods, own * (1 - PILE_UP_PERIOD))
     shared = np.zeros(len(period_d), np.int64)
-    shared[order] = _alike(period_d[order], first, last) - 1
+    others = _alike(own, first, last) - 1
+    shared[order] = np.where(_too_many(others, alike * np.minimum(2 * reach_d[order] / own, 1.0)), others, 0)
     return shared
+
+
+def _too_many(found, usual):
+    """Whether a number is far above the usual one, and no fluctuation of it."""
+    return found >= np.maximum(EXCESS * usual, usual + SIGMA * np.sqrt(usual))
 
 
 @njit(cache=True, nogil=True)
@@ -109,7 +117,7 @@ def _crowded(times: np.ndarray, least: int) -> np.ndarray:
     counts, _ = np.histogram(ordered, np.append(grid, grid[-1] + WINDOW_D))
     usual = np.median(counts[counts > 0])
     others = _within(ordered, times) - 1
-    return others >= max(least, EXCESS * usual, usual + SIGMA * np.sqrt(usual))
+    return (others >= least) & _too_many(others, usual)
 
 
 def _within(ordered: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -28,6 +28,18 @@ def test_stars_that_share_epoch_and_period_count_each_other():
     shared = same_ephemeris(period, t0, np.full(30, 0.05))
     assert shared[:6].tolist() == [5] * 6
     assert not shared[6:].any()
+
+
+def test_short_periods_of_a_large_sector_meet_by_chance():
+    rng = np.random.default_rng(4)
+    period = rng.uniform(0.5, 0.55, 5000)
+    t0 = 1325 + rng.random(5000) * period
+    assert not same_ephemeris(period, t0, np.full(5000, 0.05)).any()
+    t0[:900], period[:900] = 1325.2 + rng.uniform(-0.01, 0.01, 900), 0.52
+    assert (same_ephemeris(period, t0, np.full(5000, 0.02))[:900] > 800).all()
+
+
+def test_no_events_share_nothing():
     assert not len(same_ephemeris(*(np.empty(0),) * 3))
 
 
