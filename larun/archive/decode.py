@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from larun.archive.families import KNOWN, Family, recognise
-from larun.archive.fits import Header, Table, split, verify_checksums
+from larun.archive.fits import Header, split, verify_checksums
+from larun.archive.table import Table
 from larun.errors import ProductCorrupt
 from larun.lightcurve import LightCurve, Star
 from larun.paths import Product
@@ -165,12 +166,15 @@ def _columns(family: Family, table: Table) -> dict[str, np.ndarray]:
     if len(table) == 0:
         raise ProductCorrupt("its table holds no cadences")
 
-    def column(name: str, dtype=np.float32) -> np.ndarray:
-        candidates = family.columns.get(name)
-        if candidates is None:
-            return np.full(len(table), np.nan, dtype)
-        present = next((candidate for candidate in candidates if candidate in table.names), candidates[0])
-        return _cast(np.asarray(table.column(present)), dtype, present)
+    names = {
+        field: next((candidate for candidate in candidates if candidate in table.names), candidates[0])
+        for field, candidates in family.columns.items()
+    }
+    read = table.columns(names.values())
+
+    def column(field: str, dtype=np.float32) -> np.ndarray:
+        name = names.get(field)
+        return np.full(len(table), np.nan, dtype) if name is None else _cast(read[name], dtype, name)
 
     time = column("time", np.float64)
     correction = column("time_correction")
@@ -205,12 +209,14 @@ def _flux(family: Family, column) -> tuple[np.ndarray, np.ndarray]:
 
 def _cast(values: np.ndarray, dtype, name: str) -> np.ndarray:
     """Values of a column in the type that they are kept in; none becomes another."""
+    if values.dtype == dtype:
+        return values
     with np.errstate(over="ignore", invalid="ignore"):
         cast = values.astype(dtype)
     if cast.dtype.kind == "f":
         wrong = np.isinf(cast) & np.isfinite(values) if cast.itemsize < values.itemsize else np.False_
     else:
-        wrong = cast != values if cast.dtype != values.dtype.newbyteorder("=") else np.False_
+        wrong = cast != values
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ProductCorrupt(f"row {row} of column {name} holds {values[row]}, which {cast.dtype} cannot hold")

@@ -1,16 +1,10 @@
-"""FITS files as verified bytes: structure, exact length, checksums and table columns.
-
-Plain tables are read through one NumPy record type over the file's own bytes; anything else (scaled, vector or
-variable-length columns) goes through astropy.
-"""
+"""FITS files as verified bytes: structure, exact length and checksums."""
 
 from __future__ import annotations
 
-import io
 import re
 import sys
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 
 import numpy as np
 from numba import njit
@@ -26,9 +20,6 @@ SUFFIXES = (".fits", ".fit", ".fts")
 CARD = 80
 _END = b"END" + b" " * (CARD - 3)
 _ALL_ONES = 0xFFFFFFFF
-_PLAIN_FORMAT = re.compile(r"1?([DEKJIB])")
-_LAYOUT_CARDS = frozenset({b"TFIEL", b"TTYPE", b"TFORM", b"TSCAL", b"TZERO", b"TNULL", b"NAXIS", b"PCOUN"})
-_DTYPES = {"D": ">f8", "E": ">f4", "K": ">i8", "J": ">i4", "I": ">i2", "B": "u1"}
 
 
 class Header:
@@ -192,21 +183,28 @@ def ones_complement_sum(data) -> int:
     return total
 
 
+@njit(cache=True, nogil=True, inline="always")
+def in_other_order(word):
+    """Reverse the bytes of a 32-bit word."""
+    return (
+        ((word & np.uint32(0xFF)) << np.uint32(24))
+        | ((word & np.uint32(0xFF00)) << np.uint32(8))
+        | ((word >> np.uint32(8)) & np.uint32(0xFF00))
+        | (word >> np.uint32(24))
+    )
+
+
 @njit(cache=True, nogil=True)
 def _sum_of_words(words, swapped):
     """Sum of 32-bit words, of which the bytes may be `swapped`; of at most 16 GiB, so that it cannot overflow."""
     total = np.uint64(0)
-    if not swapped:
-        for word in words:
-            total += np.uint64(word)
-        return total
-    for word in words:
-        total += np.uint64(
-            ((word & np.uint32(0xFF)) << np.uint32(24))
-            | ((word & np.uint32(0xFF00)) << np.uint32(8))
-            | ((word >> np.uint32(8)) & np.uint32(0xFF00))
-            | (word >> np.uint32(24))
-        )
+    # Counted, because loops over the words themselves are not vectorised.
+    if swapped:
+        for i in range(words.shape[0]):
+            total += np.uint64(in_other_order(words[i]))
+    else:
+        for i in range(words.shape[0]):
+            total += np.uint64(words[i])
     return total
 
 
@@ -253,82 +251,3 @@ def _verify_datasum(view: memoryview, hdu: Hdu) -> None:
 
 def _name(hdu: Hdu) -> str:
     return hdu.header.text("EXTNAME") or "unnamed"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns of a binary table, by upper-case name, as views of the file's bytes where it is plain."""
-
-    data: bytes
-    hdu: Hdu
-
-    def __len__(self) -> int:
-        return self.hdu.header.integer("NAXIS2")
-
-    @cached_property
-    def names(self) -> dict[str, str]:
-        """Upper-case name of each column -> its name in the file, in the file's order."""
-        return _names(self._layout)
-
-    @cached_property
-    def dtype(self) -> np.dtype | None:
-        """Record type of a plain table; None where only astropy can read it."""
-        return _dtype(self._layout)
-
-    @cached_property
-    def _layout(self) -> bytes:
-        """The cards that say how a row is made up: the same for all files of a sector."""
-        raw = self.hdu.header.raw
-        return b"".join(raw[i : i + CARD] for i in range(0, len(raw), CARD) if raw[i : i + 5] in _LAYOUT_CARDS)
-
-    @cached_property
-    def _records(self) -> np.ndarray:
-        if self.dtype is not None:
-            return np.frombuffer(self.data, self.dtype, count=len(self), offset=self.hdu.data_start)
-        return _read_with_astropy(self.data, self.hdu.index)
-
-    def column(self, name: str) -> np.ndarray:
-        """One column, (row,), in the byte order of the file; `name` in upper case.
-
-        Raises
-        ------
-        ProductCorrupt
-            There is no such column; names those there are.
-        """
-        if name not in self.names:
-            raise ProductCorrupt(f"the table has no column {name}, it has {', '.join(self.names)}")
-        return self._records[name if self.dtype is not None else self.names[name]]
-
-
-@lru_cache(maxsize=64)
-def _names(layout: bytes) -> dict[str, str]:
-    header = Header(layout)
-    names = [header.text(f"TTYPE{i + 1}").strip() for i in range(header.integer("TFIELDS"))]
-    if len({name.upper() for name in names}) != len(names) or "" in names:
-        raise ProductCorrupt(f"the table's columns must have names of their own, they are {names}")
-    return {name.upper(): name for name in names}
-
-
-@lru_cache(maxsize=64)
-def _dtype(layout: bytes) -> np.dtype | None:
-    header, names = Header(layout), _names(layout)
-    formats = []
-    for i in range(1, len(names) + 1):
-        match = _PLAIN_FORMAT.fullmatch(header.text(f"TFORM{i}").strip())
-        if match is None or any(f"{key}{i}" in header for key in ("TSCAL", "TZERO", "TNULL")):
-            return None
-        formats.append(_DTYPES[match[1]])
-    dtype = np.dtype({"names": list(names), "formats": formats}) if formats else None
-    if dtype is None or header.integer("PCOUNT") or dtype.itemsize != header.integer("NAXIS1"):
-        return None
-    return dtype
-
-
-def _read_with_astropy(data: bytes, index: int):
-    from astropy.io import fits
-
-    try:
-        with fits.open(io.BytesIO(data), memmap=False) as file:
-            return file[index].data
-    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
-        raise ProductCorrupt(f"the table of HDU {index} cannot be read: {error}") from error

@@ -17,6 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 import urllib3
 from urllib3 import exceptions as wrong
 
+from larun.archive import quick
 from larun.archive.failures import Failure, Waits, meaning, redact
 
 log = logging.getLogger(__name__)
@@ -144,23 +145,25 @@ class Wire:
         with self._lock:
             self._cut = False
             self._deadline = time.monotonic() + self._longest_s
-        response = None
+        response = began = None
         try:
-            response = manager.urlopen(
-                method,
-                url,
-                body=body,
-                headers=headers,
-                timeout=self._timeout,
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
-            data = _whole(response, redact(url))
+            began = response = self._asked(manager, url, headers) if method == "GET" and body is None else None
+            if response is None:
+                response = manager.urlopen(
+                    method,
+                    url,
+                    body=body,
+                    headers=headers,
+                    timeout=self._timeout,
+                    retries=False,
+                    redirect=False,
+                    preload_content=False,
+                )
+            data = response.data if isinstance(response, quick.Plain) else _whole(response, url)
             if self._cut:
                 raise self._slow(url)
         except (wrong.HTTPError, OSError, Failure) as error:
-            if response is not None:
+            if isinstance(response, urllib3.BaseHTTPResponse):
                 response.close()
             if isinstance(error, Failure):
                 self.close()
@@ -171,7 +174,27 @@ class Wire:
         finally:
             with self._lock:
                 self._deadline = float("inf")
+            if isinstance(began, urllib3.BaseHTTPResponse):
+                # The library's connection knows nothing of this answer.
+                self.close()
         return Answer(response.status, response.headers, data, redact(url))
+
+    def _asked(
+        self, manager: urllib3.PoolManager, url: str, headers: dict[str, str]
+    ) -> quick.Plain | urllib3.BaseHTTPResponse | None:
+        """Answer over the connection that is open; None where there is none, or a proxy is between."""
+        if manager.proxy is not None:
+            return None
+        request = quick.request_of(url, headers)
+        connection = next((pool.newest for pool in _pools(manager)), None)
+        if request is None or connection is None or connection.sock is None or not connection.is_connected:
+            return None
+        try:
+            answer = quick.ask(connection, request, self._waits.silence_s, _MOST_BYTES)
+        except BaseException:
+            connection.close()
+            raise
+        return answer
 
     def cut_overdue(self, now: float) -> None:
         """Cut an answer off that takes too long; called by another thread."""
@@ -219,10 +242,10 @@ class Wire:
         return manager
 
 
-def _whole(response: urllib3.BaseHTTPResponse, place: str) -> bytes:
+def _whole(response: urllib3.BaseHTTPResponse, url: str) -> bytes:
     """Body of an answer, of which there is not too much."""
     if response.status < 200:
-        raise Failure(f"{place} answers {response.status}, which is no end")
+        raise Failure(f"{redact(url)} answers {response.status}, which is no end")
     announced = response.headers.get("content-length", "")
     if announced.isdecimal() and "content-encoding" not in response.headers and int(announced) <= _MOST_BYTES:
         return response.data
@@ -231,7 +254,9 @@ def _whole(response: urllib3.BaseHTTPResponse, place: str) -> bytes:
         pieces.append(piece)
         length += len(piece)
         if length > _MOST_BYTES:
-            raise Failure(f"{place}: the answer has more than {_MOST_BYTES >> 20} MiB, no list or product has so much")
+            raise Failure(
+                f"{redact(url)}: the answer has more than {_MOST_BYTES >> 20} MiB, no list or product has so much"
+            )
     return b"".join(pieces)
 
 

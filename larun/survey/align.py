@@ -9,6 +9,7 @@ import numpy as np
 from larun.errors import ProductCorrupt, ProductRejected
 from larun.lightcurve import LightCurve, Star
 from larun.plan import Plan
+from larun.schema import FLUX_ARRAYS
 
 MAX_CORRECTION_D = 0.015
 """Largest difference between a product's time and the grid's, days. Light crosses 1 au in 0.0058 d, and up to
@@ -19,6 +20,7 @@ MAX_OUTSIDE = 0.005
 full frames begin and end some CCDs a few cadences apart from the others."""
 
 _COLUMNS = ("time_correction", "flux", "flux_err", "background", "centroid_col", "centroid_row", "quality")
+_FILL = {array.name: array.fill for array in FLUX_ARRAYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,21 @@ class Aligned:
     n_outside: int
 
     def copy_to(self, columns: dict[str, np.ndarray], row: int) -> None:
-        """Write the light curve into row `row` of (star, cadence) arrays; cadences that it lacks are left alone."""
+        """Write the light curve into row `row` of (star, cadence) arrays; cadences that it lacks get the fill value."""
         for name, values in self.columns.items():
-            columns[name][row, self.rows] = values
+            line = columns[name][row]
+            if isinstance(self.rows, slice):
+                line[: self.rows.start] = _FILL[name]
+                line[self.rows.stop :] = _FILL[name]
+            else:
+                line.fill(_FILL[name])
+            line[self.rows] = values
+
+
+def leave_blank(columns: dict[str, np.ndarray], row: int) -> None:
+    """Write the fill value into row `row` of (star, cadence) arrays, as of a target without a light curve."""
+    for name, fill in _FILL.items():
+        columns[name][row] = fill
 
 
 def align(curve: LightCurve, plan: Plan) -> Aligned:

@@ -24,7 +24,7 @@ from larun.survey.archives import LOCAL, list_targets, listing_archives
 from larun.survey.grid import find_references, freeze_grid
 from larun.survey.obtain import Obtained
 from larun.survey.repair import repair_shards
-from larun.survey.shard import IngestWork, blank_columns, fetching, fill_row, set_aside, stored_plan, tidy_quarantine
+from larun.survey.shard import IngestWork, begin_columns, fetching, fill_row, set_aside, stored_plan, tidy_quarantine
 
 
 def make_plan(archives: Sequence[Archive], product: Product, settings: IngestSettings) -> Plan:
@@ -142,7 +142,7 @@ def _ingest_shard(
     outcomes: list[TargetOutcome] = []
     while step := writer.next_targets:
         targets = list(islice(remaining, step))
-        columns = blank_columns(plan, targets, buffers)
+        columns = begin_columns(plan, targets, buffers)
         for row, target in enumerate(targets):
             obtained = next(fetched)
             outcomes.append(fill_row(columns, row, target, obtained))

@@ -39,7 +39,7 @@ from larun.store.encoding import Encoding
 from larun.store.sector import SHARD_ARRAYS, encodings_of, object_hash, object_path
 from larun.survey.align import Aligned
 from larun.survey.obtain import Obtained
-from larun.survey.shard import IngestWork, blank_columns, fetching, fill_row, set_aside, stored_plan, tidy_quarantine
+from larun.survey.shard import IngestWork, begin_columns, fetching, fill_row, set_aside, stored_plan, tidy_quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def _changed_rows(
         obtained = next(fetched)
         if obtained.status in (outcomes[row].status, Status.UNREACHABLE):
             continue
-        columns = blank_columns(plan, [targets[row]])
+        columns = begin_columns(plan, [targets[row]])
         outcomes[row] = fill_row(columns, 0, targets[row], obtained)
         changed[row] = {name: values[0] for name, values in columns.items()}
         if obtained.damaged is not None and work.settings.quarantine:
@@ -252,7 +252,7 @@ def _blank_rows(plan: Plan, old: ShardRecord, new: ShardRecord) -> Rows:
     rows: Rows = {}
     for row, (was, outcome) in enumerate(zip(old.outcomes, new.outcomes, strict=True)):
         if was != outcome:
-            columns = blank_columns(plan, [targets[row]])
+            columns = begin_columns(plan, [targets[row]])
             columns["status"][0] = Status.CODES[was.status]
             rows[row] = {array.name: columns[array.name][0] for array in TARGET_ARRAYS} | nothing
     return rows

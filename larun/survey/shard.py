@@ -19,9 +19,9 @@ from larun.lightcurve import Star
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan, PlannedTarget, load_plan
-from larun.schema import CADENCE, TARGET, Status
+from larun.schema import CADENCE, TARGET, TARGET_ARRAYS, Status
 from larun.store.sector import SHARD_ARRAYS
-from larun.survey.align import Aligned, align
+from larun.survey.align import Aligned, align, leave_blank
 from larun.survey.obtain import Obtained, obtain
 
 LOOK_AHEAD = 64
@@ -127,7 +127,7 @@ def _in_order(
 def fill_row(
     columns: dict[str, np.ndarray], row: int, target: PlannedTarget, obtained: Obtained[Aligned]
 ) -> TargetOutcome:
-    """Outcome of one target; its row of a shard's arrays, which is blank, is filled if it is stored."""
+    """Outcome of one target, whose row of a shard's arrays is written: blank along the cadences if it is not stored."""
     aligned = obtained.checked
     outcome = TargetOutcome(
         target.star.target_id,
@@ -141,6 +141,8 @@ def fill_row(
     if aligned is not None:
         outcome = replace(outcome, n_good=aligned.n_good, n_outside=aligned.n_outside)
         aligned.copy_to(columns, row)
+    else:
+        leave_blank(columns, row)
     if obtained.star is not None:
         describe_star(columns, row, obtained.star, target.star)
     columns["status"][row] = Status.CODES[outcome.status]
@@ -175,10 +177,10 @@ def quarantined(product: Product, target: PlannedTarget) -> str:
     return f"{product.quarantine}/{target.product}"
 
 
-def blank_columns(
+def begin_columns(
     plan: Plan, targets: Sequence[PlannedTarget], buffers: dict[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
-    """Arrays of some targets of which only the plan is known.
+    """Arrays of some targets of which only the plan is known; what lies along the cadences is for `fill_row`.
 
     Parameters
     ----------
@@ -187,7 +189,7 @@ def blank_columns(
     targets : sequence of PlannedTarget
         The stars.
     buffers : dict, optional
-        Where the arrays are kept, so that the next call uses them again: fresh memory costs more than filling it.
+        Where the arrays are kept, so that the next call uses them again: fresh memory costs more than writing to it.
     """
     buffers = {} if buffers is None else buffers
     sizes = {TARGET: len(targets), CADENCE: len(plan.grid.time)}
@@ -196,6 +198,7 @@ def blank_columns(
         if array.name not in buffers or len(buffers[array.name]) < len(targets):
             buffers[array.name] = np.empty([sizes[dim] for dim in array.dims], array.dtype)
         columns[array.name] = buffers[array.name][: len(targets)]
+    for array in TARGET_ARRAYS:
         columns[array.name].fill(array.fill)
     for row, target in enumerate(targets):
         describe_star(columns, row, target.star, target.star)

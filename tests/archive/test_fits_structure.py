@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from larun.archive.fits import Header, Table, data_size, ones_complement_sum, split, verify_checksums
+from larun.archive.fits import Header, data_size, ones_complement_sum, split, verify_checksums
+from larun.archive.table import Table
 from larun.errors import ProductCorrupt
 
 
@@ -68,16 +69,34 @@ def test_sums_are_those_of_astropy():
     assert verify_checksums(data, (only,)) is True
 
 
-def test_tables_of_every_plain_format_are_read_in_place():
-    values = {"D": "f8", "E": "f4", "K": "i8", "J": "i4", "I": "i2", "B": "u1"}
-    columns = [fits.Column(f"c{kind}", kind, array=np.arange(9).astype(dtype)) for kind, dtype in values.items()]
-    data = written(columns)
+KINDS = {"D": "f8", "E": "f4", "K": "i8", "J": "i4", "I": "i2", "B": "u1"}
+
+
+@pytest.mark.parametrize("kinds", ["DEKJIB", "DEKJ", "EDJDE", "J", "DK", "EIIJ", "EBJ"])
+def test_plain_columns_are_those_of_astropy(kinds):
+    """Whether or not the words of the rows are aligned, and for more rows than are read at once."""
+    rng = np.random.default_rng(len(kinds))
+    values = [rng.integers(0, 256, 300 * np.dtype(KINDS[kind]).itemsize, np.uint8).view(KINDS[kind]) for kind in kinds]
+    data = written([fits.Column(f"c{i}", kind, array=values[i]) for i, kind in enumerate(kinds)])
     table = Table(data, split(data)[1])
     assert table.dtype is not None
-    for kind, dtype in values.items():
-        column = table.column(f"C{kind}")
-        assert not column.flags.owndata
-        np.testing.assert_array_equal(column, np.arange(9).astype(dtype))
+    wanted = [f"C{i}" for i in range(len(kinds))][::-1]
+    found = table.columns(wanted)
+    assert list(found) == wanted
+    with fits.open(io.BytesIO(data)) as file:
+        for name, column in found.items():
+            theirs = file[1].data[name]
+            assert column.dtype == theirs.dtype.newbyteorder("=")
+            assert column.flags.writeable
+            assert column.tobytes() == theirs.astype(column.dtype).tobytes()
+
+
+def test_only_what_is_wanted_is_read():
+    data = written([fits.Column("a", "D", array=np.arange(4.0)), fits.Column("b", "J", array=np.arange(4))])
+    table = Table(data, split(data)[1])
+    assert {name: values.tolist() for name, values in table.columns(["B"]).items()} == {"B": [0, 1, 2, 3]}
+    with pytest.raises(ProductCorrupt, match="no column C, it has A, B"):
+        table.columns(["A", "C"])
 
 
 def test_scaled_columns_are_read_by_astropy():
@@ -85,7 +104,7 @@ def test_scaled_columns_are_read_by_astropy():
     data = written([fits.Column("a", "I", bzero=32768, array=values)])
     table = Table(data, split(data)[1])
     assert table.dtype is None
-    np.testing.assert_array_equal(table.column("A"), values)
+    np.testing.assert_array_equal(table.columns(["A"])["A"], values)
 
 
 def test_a_column_format_that_does_not_exist_is_corrupt():
@@ -93,14 +112,14 @@ def test_a_column_format_that_does_not_exist_is_corrupt():
     damaged = data.replace(b"TFORM2  = 'D", b"TFORM2  = '?")
     table = Table(damaged, split(damaged)[1])
     with pytest.raises(ProductCorrupt, match="table of HDU 1 cannot be read"):
-        table.column("A")
+        table.columns(["A"])
 
 
 def test_columns_need_names_of_their_own():
     data = written([fits.Column("a", "D", array=np.arange(4.0)), fits.Column("b", "D", array=np.arange(4.0))])
     damaged = data.replace(b"'b       '", b"'A       '")
     with pytest.raises(ProductCorrupt, match="names of their own"):
-        Table(damaged, split(damaged)[1]).column("A")
+        Table(damaged, split(damaged)[1]).columns(["A"])
 
 
 def written(columns) -> bytes:

@@ -594,14 +594,18 @@ HOSTILE = {
 }
 
 
+@pytest.mark.parametrize("is_open", [False, True], ids=["first", "later"])
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_answers_of_a_hostile_server_are_failures_of_one_product(kind, monkeypatch):
+def test_answers_of_a_hostile_server_are_failures_of_one_product(kind, is_open, monkeypatch):
+    """Be it the first answer on a connection or a later one."""
     monkeypatch.setattr(connections, "_LONGEST_SILENCES", 2)
     monkeypatch.setattr(connections, "_LOOK_S", 0.05)
     monkeypatch.setattr(wire, "_MOST_BYTES", 1 << 20)
     answer, said = HOSTILE[kind]
-    with Stub(answer) as stub:
+    with Stub(lambda head: [reply(200, b"x")] if "/sound" in head else answer(head)) as stub:
         client = Client("mast", settings(attempts=1), "", patient=False)
+        if is_open:
+            client.get(f"{stub.url}/sound")
         start = time.monotonic()
         if said is None:
             assert client.get(stub.url).data == b"x"

@@ -31,7 +31,7 @@ STAGES = {
     "decode, checksums": "larun.survey.obtain.decode",
     "verify": "larun.survey.obtain.verify",
     "align on the grid": "larun.survey.shard.align",
-    "blank arrays": "larun.survey.ingest.blank_columns",
+    "begin arrays": "larun.survey.ingest.begin_columns",
     "copy into the arrays": "larun.survey.ingest.fill_row",
     "encode": "larun.store.sector.ShardWriter.add",
     "write, read back": "larun.store.sector.ShardWriter._write",

@@ -33,7 +33,7 @@ STAGES = {
         "decode": "larun.survey.obtain.decode",
         "verify": "larun.survey.obtain.verify",
         "align on the grid": "larun.survey.shard.align",
-        "blank and fill rows": "larun.survey.ingest.blank_columns",
+        "begin rows": "larun.survey.ingest.begin_columns",
         "encode": "larun.store.sector.ShardWriter.add",
         "write, read back": "larun.store.sector.ShardWriter.finish",
         "record": "larun.survey.ingest.write_record",

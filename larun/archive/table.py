@@ -1,0 +1,162 @@
+"""Columns of FITS binary tables.
+
+Plain tables are read from the file's own bytes; anything else (scaled, vector or variable-length columns) goes through
+astropy.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numba import njit
+
+from larun.archive.fits import CARD, Hdu, Header, in_other_order
+from larun.errors import ProductCorrupt
+
+_PLAIN_FORMAT = re.compile(r"1?([DEKJIB])")
+_LAYOUT_CARDS = frozenset({b"TFIEL", b"TTYPE", b"TFORM", b"TSCAL", b"TZERO", b"TNULL", b"NAXIS", b"PCOUN"})
+_DTYPES = {"D": ">f8", "E": ">f4", "K": ">i8", "J": ">i4", "I": ">i2", "B": "u1"}
+
+_WORD = 4
+_ROWS_AT_ONCE = 128
+"""Rows of which all columns are read before those of the next: they lie in the nearest cache then."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of a binary table, by upper-case name."""
+
+    data: bytes
+    hdu: Hdu
+
+    def __len__(self) -> int:
+        return self.hdu.header.integer("NAXIS2")
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Upper-case name of each column -> its name in the file, in the file's order."""
+        return _names(self._layout)
+
+    @cached_property
+    def dtype(self) -> np.dtype | None:
+        """Record type of a plain table; None where only astropy can read it."""
+        return _dtype(self._layout)
+
+    @cached_property
+    def _layout(self) -> bytes:
+        """The cards that say how a row is made up: the same for all files of a sector."""
+        raw = self.hdu.header.raw
+        return b"".join(raw[i : i + CARD] for i in range(0, len(raw), CARD) if raw[i : i + 5] in _LAYOUT_CARDS)
+
+    def columns(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """Some columns by upper-case name, each (row,), contiguous, in native byte order, of their own memory.
+
+        Raises
+        ------
+        ProductCorrupt
+            There is no such column; names those there are. Or the table cannot be read.
+        """
+        names = list(names)
+        for name in names:
+            if name not in self.names:
+                raise ProductCorrupt(f"the table has no column {name}, it has {', '.join(self.names)}")
+        if self.dtype is None:
+            records = _read_with_astropy(self.data, self.hdu.index)
+            found = {name: np.asarray(records[self.names[name]]) for name in names}
+        elif found := self._gathered(names):
+            return found
+        else:
+            records = np.frombuffer(self.data, self.dtype, count=len(self), offset=self.hdu.data_start)
+            found = {name: records[name] for name in names}
+        return {name: values.astype(values.dtype.newbyteorder("=")) for name, values in found.items()}
+
+    def _gathered(self, names: list[str]) -> dict[str, np.ndarray]:
+        """Columns of numbers of four and eight bytes, in one pass over the rows; nothing where there are others."""
+        fields = [self.dtype.fields[name][:2] for name in names]
+        aligned = not any(n % _WORD for n in (self.dtype.itemsize, self.hdu.data_start, *(at for _, at in fields)))
+        if not aligned or any(dtype.itemsize not in (_WORD, 2 * _WORD) for dtype, _ in fields):
+            return {}
+        words = np.frombuffer(self.data, np.uint32, count=len(self.data) // _WORD)
+        if not words.flags.aligned or sys.byteorder != "little":
+            return {}
+        wide = np.array([dtype.itemsize > _WORD for dtype, _ in fields])
+        short = np.empty((int((~wide).sum()), len(self)), np.uint32)
+        long = np.empty((int(wide.sum()), len(self)), np.uint64)
+        _gather(
+            words[self.hdu.data_start // _WORD :],
+            np.uint64(self.dtype.itemsize // _WORD),
+            np.array([at // _WORD for _, at in fields], np.uint64),
+            wide,
+            short,
+            long,
+        )
+        rows = {False: iter(short), True: iter(long)}
+        return {
+            name: next(rows[dtype.itemsize > _WORD]).view(dtype.newbyteorder("="))
+            for name, (dtype, _) in zip(names, fields, strict=True)
+        }
+
+
+@njit(cache=True, nogil=True)
+def _gather(words, stride, places, wide, short, long):
+    """Columns of rows of `stride` big-endian words: those of one word into `short`, those of two into `long`."""
+    n_rows = np.uint64(max(short.shape[1], long.shape[1]))
+    one = np.uint64(1)
+    for first in range(np.uint64(0), n_rows, np.uint64(_ROWS_AT_ONCE)):
+        last = min(n_rows, first + np.uint64(_ROWS_AT_ONCE))
+        n_short = n_long = 0
+        for column in range(places.shape[0]):
+            place = places[column] + first * stride
+            if wide[column]:
+                pairs = long[n_long]
+                n_long += 1
+                for row in range(first, last):
+                    high, low = in_other_order(words[place]), in_other_order(words[place + one])
+                    pairs[row] = (np.uint64(high) << np.uint64(32)) | np.uint64(low)
+                    place += stride
+            else:
+                singles = short[n_short]
+                n_short += 1
+                for row in range(first, last):
+                    singles[row] = in_other_order(words[place])
+                    place += stride
+
+
+@lru_cache(maxsize=64)
+def _names(layout: bytes) -> dict[str, str]:
+    header = Header(layout)
+    names = [header.text(f"TTYPE{i + 1}").strip() for i in range(header.integer("TFIELDS"))]
+    if len({name.upper() for name in names}) != len(names) or "" in names:
+        raise ProductCorrupt(f"the table's columns must have names of their own, they are {names}")
+    return {name.upper(): name for name in names}
+
+
+@lru_cache(maxsize=64)
+def _dtype(layout: bytes) -> np.dtype | None:
+    header, names = Header(layout), _names(layout)
+    formats = []
+    for i in range(1, len(names) + 1):
+        match = _PLAIN_FORMAT.fullmatch(header.text(f"TFORM{i}").strip())
+        if match is None or any(f"{key}{i}" in header for key in ("TSCAL", "TZERO", "TNULL")):
+            return None
+        formats.append(_DTYPES[match[1]])
+    dtype = np.dtype({"names": list(names), "formats": formats}) if formats else None
+    if dtype is None or header.integer("PCOUNT") or dtype.itemsize != header.integer("NAXIS1"):
+        return None
+    return dtype
+
+
+def _read_with_astropy(data: bytes, index: int):
+    from astropy.io import fits
+
+    try:
+        with fits.open(io.BytesIO(data), memmap=False) as file:
+            return file[index].data
+    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
+        raise ProductCorrupt(f"the table of HDU {index} cannot be read: {error}") from error

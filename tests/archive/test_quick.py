@@ -1,0 +1,115 @@
+"""Requests over a connection that is open: usual answers are read at once, unusual ones by urllib3, both alike."""
+
+import gzip
+
+import pytest
+
+from larun.archive import quick
+from larun.archive.failures import Failure
+from larun.archive.wire import Wire
+from tests.archive.stub import Stub, reply
+
+BODY = bytes(range(256)) * 8000
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture
+def wire():
+    wire = Wire(2.0, 0.5, 20.0)
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def kinds(monkeypatch):
+    """Whether each answer over an open connection was a usual one."""
+    kinds, ask = [], quick.ask
+
+    def asked(*arguments):
+        answer = ask(*arguments)
+        kinds.append(isinstance(answer, quick.Plain))
+        return answer
+
+    monkeypatch.setattr(quick, "ask", asked)
+    return kinds
+
+
+def answering(special):
+    """A server with something special at /special."""
+    return Stub(lambda head: special if head.startswith("GET /special") else [reply(200, b"x")])
+
+
+USUAL = {
+    "200": ([reply(200, BODY, "X-Name:  a value")], 200, BODY),
+    "in pieces": ([reply(200, BODY)[:40], 0.05, reply(200, BODY)[40:5000], 0.05, reply(200, BODY)[5000:]], 200, BODY),
+    "nothing": ([reply(200)], 200, b""),
+    "404": ([reply(404, b"no")], 404, b"no"),
+    "302": ([reply(302, b"", "Location: /x")], 302, b""),
+    "keep-alive": ([reply(200, b"y", "Connection: keep-alive")], 200, b"y"),
+}
+UNUSUAL = {
+    "chunks": ([HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"], 200, b"abcdefg"),
+    "no length": ([HEAD + b"\r\n" + BODY, None], 200, BODY),
+    "gzip": ([reply(200, gzip.compress(BODY), "Content-Encoding: gzip")], 200, BODY),
+    "close": ([reply(200, b"y", "Connection: close"), None], 200, b"y"),
+    "folded": ([reply(200, b"y", "X-Long: a\r\n b")], 200, b"y"),
+    "continue": ([b"HTTP/1.1 100 Continue\r\n\r\n", reply(200, b"y")], 200, b"y"),
+    "1.0": ([b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\ny", None], 200, b"y"),
+    "many headers": ([reply(200, b"y", *[f"X-{i}: 1" for i in range(80)])], 200, b"y"),
+}
+
+
+@pytest.mark.parametrize("kind", [*USUAL, *UNUSUAL])
+def test_answers_are_those_of_urllib3(wire, kinds, kind):
+    special, status, body = (USUAL | UNUSUAL)[kind]
+    with answering(special) as stub:
+        first = wire.exchange("GET", f"{stub.url}/special", {})
+        wire.close()
+        assert wire.exchange("GET", f"{stub.url}/warm", {}).data == b"x"
+        assert kinds == []
+        second = wire.exchange("GET", f"{stub.url}/special", {})
+        assert kinds == [kind in USUAL]
+        assert (second.status, second.data, second.url) == (status, body, f"{stub.url}/special")
+        assert (first.status, first.data, first.url) == (second.status, second.data, second.url)
+        assert sorted(first.headers.items()) == sorted(second.headers.items())
+        assert wire.exchange("GET", f"{stub.url}/warm", {}).data == b"x"
+
+
+BROKEN = {
+    "short": ([HEAD + b"Content-Length: 100\r\n\r\n" + b"x" * 30, None], "broke off after 30 of 100 bytes"),
+    "silence": ([HEAD + b"Content-Length: 100\r\n\r\nx", 1.5], r"nothing came for 0\.5 s"),
+    "silence in the head": ([HEAD + b"Content-", 1.5], r"nothing came for 0\.5 s"),
+    "hung up": ([None], "the connection was reset"),
+    "not HTTP": ([b"SSH-2.0-OpenSSH_9\r\n", None], "connection broke"),
+    "two lengths": ([HEAD + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc", None], "broke"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_answers_that_break_off_are_failures_and_the_next_is_sound(wire, kind):
+    special, said = BROKEN[kind]
+    with answering(special) as stub:
+        wire.exchange("GET", f"{stub.url}/warm", {})
+        with pytest.raises(Failure, match=said) as caught:
+            wire.exchange("GET", f"{stub.url}/special", {})
+        assert str(caught.value).startswith(f"{stub.url}/special: ")
+        assert wire.exchange("GET", f"{stub.url}/warm", {}).data == b"x"
+        assert stub.open_now <= 2
+
+
+def test_what_is_sent_is_what_urllib3_sends(wire):
+    headers = {"User-Agent": "larun", "Range": "bytes=0-9"}
+    with answering([reply(200, b"y")]) as stub:
+        for _ in range(2):
+            wire.exchange("GET", f"{stub.url}/special?uri=mast:TESS/a.fits", headers)
+    first, second = (sorted(head.split("\r\n")) for head in stub.heads)
+    assert first == second
+    assert second[-1].startswith("User-Agent") or "GET /special?uri=mast:TESS/a.fits HTTP/1.1" in second
+
+
+def test_a_url_that_needs_encoding_is_left_to_urllib3(wire, kinds):
+    with answering([reply(200, b"y")]) as stub:
+        for _ in range(2):
+            assert wire.exchange("GET", f"{stub.url}/special a\u00e9", {}).data == b"y"
+    assert kinds == []
+    assert len({head.split("\r\n")[0] for head in stub.heads}) == 1
