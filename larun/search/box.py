@@ -12,14 +12,20 @@ import numpy as np
 from numba import njit
 
 from larun.search import fold
-from larun.search.grid import RUN, Grid
+from larun.search.grid import Grid
 from larun.search.lanes import LANES, aligned, broadcast, load, square_root, store, where_less
 
-TILE = 64
+TILE = 256
 """Phases that are searched for boxes of all durations before the next: their sums stay in the nearest cache."""
 
-OUTSIDE = 1 - 1e-6
-"""Factor of the weights that leaves a box around all cadences, which holds no flux, a weight outside."""
+RUN = 32
+"""Trial periods that are listed at once: their lists and the sums of sixteen stars stay in the second cache."""
+
+FILLED = 2
+"""Bins in a row that `even_out` fills."""
+
+FEWEST_ALIKE = 6
+"""Stars with the same weights from which on it pays to search them apart from the others."""
 
 
 def bin_series(flux: np.ndarray, time: np.ndarray, bin_d: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -72,6 +78,54 @@ def _bin_means(flux, starts, count):
     return mean, weight
 
 
+def even_out(mean: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give all bins of a star one weight, so that stars that lack a cadence here and there can be searched together.
+
+    Bins with less than half of the star's largest weight are left out, the others get that weight. Up to `FILLED`
+    neighbouring bins that are left out or empty, between two others, hold the star's mean flux from then on, which
+    can hide a small part of a dip and make none. Longer gaps stay. What a star gets depends on it alone.
+
+    Parameters
+    ----------
+    mean, weight : (star, bin) float32
+        As `bin_series` returns them.
+
+    Returns
+    -------
+    mean, weight : (star, bin) float32
+        The same with even weights.
+    """
+    mean, weight = mean.copy(), weight.copy()
+    _even_out(mean, weight)
+    return mean, weight
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _even_out(mean, weight):
+    n_stars, n = mean.shape
+    for star in range(n_stars):
+        full = np.float32(0)
+        total = 0.0
+        used = 0.0
+        for b in range(n):
+            full = max(full, weight[star, b])
+            total += mean[star, b] * weight[star, b]
+            used += weight[star, b]
+        if used == 0:
+            continue
+        level = np.float32(total / used)
+        last = -1
+        for b in range(n):
+            if 2 * weight[star, b] < full:
+                mean[star, b], weight[star, b] = 0, 0
+                continue
+            weight[star, b] = full
+            if last >= 0 and b - last <= FILLED + 1:
+                for gap in range(last + 1, b):
+                    mean[star, gap], weight[star, gap] = level, full
+            last = b
+
+
 def spectra(time: np.ndarray, mean: np.ndarray, weight: np.ndarray, sigma: np.ndarray, grid: Grid) -> np.ndarray:
     """Signal-to-noise of the best dip at every trial period.
 
@@ -91,121 +145,216 @@ def spectra(time: np.ndarray, mean: np.ndarray, weight: np.ndarray, sigma: np.nd
     (star, period) float32
         ``depth / sqrt(1/w_in + 1/w_out)`` over `sigma`, the `snr` of `astropy.timeseries.BoxLeastSquares`; 0
         where no box lies below the rest.
-
-    Raises
-    ------
-    ValueError
-        More than `larun.search.fold.MOST_CADENCES` time stamps or `larun.search.fold.MOST_BINS` phase bins.
     """
     n_stars, n = mean.shape
-    if n > fold.MOST_CADENCES or grid.n_bins.max() > fold.MOST_BINS:
-        raise ValueError(
-            f"expected at most {fold.MOST_CADENCES} time stamps and {fold.MOST_BINS} phase bins, "
-            f"got {n} and {grid.n_bins.max()}: bin the time series"
-        )
     out = np.zeros((n_stars, len(grid.frequency)), np.float32)
     if not n:
         return out
-    from_middle = time - 0.5 * (time[0] + time[-1])
+    from_first = time - time[0]
+    table, cell_d, most = fold.cadence_table(from_first)
+    from_first = np.append(from_first, np.inf)
+    longest = grid.width.max(axis=1)
+    edges = aligned(int((grid.n_bins + longest).max() + fold.AT_ONCE) * 2 * LANES, np.float32)
+    for stars, shared in _groups(weight):
+        flux, count, unit = _side_by_side(mean[stars], weight[stars], sigma[stars])
+        found = np.zeros((len(unit) * LANES, len(grid.frequency)), np.float32)
+        _search(
+            from_first, table, cell_d, most, flux.reshape(-1), count.reshape(-1), shared,
+            unit, grid.frequency, grid.n_bins, grid.width, grid.stride, longest, edges, found,
+        )  # fmt: skip
+        out[stars] = found[: len(stars)]
+    return out
+
+
+def _groups(weight: np.ndarray) -> list[tuple[np.ndarray, bool]]:
+    """Stars that have all their weights in common, and last those that do not; and whether they do."""
+    alike: dict[bytes, list[int]] = {}
+    for star, row in enumerate(np.ascontiguousarray(weight)):
+        alike.setdefault(row.tobytes(), []).append(star)
+    groups = [np.array(stars) for stars in alike.values()]
+    shared = [(stars, True) for stars in groups if len(stars) >= FEWEST_ALIKE or len(groups) == 1]
+    apart = [stars for stars in groups if len(stars) < FEWEST_ALIKE and len(groups) > 1]
+    return [*shared, (np.concatenate(apart), len(apart) == 1)] if apart else shared
+
+
+def _side_by_side(mean: np.ndarray, weight: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Running sums of flux and weight, (block, bin + 1, 16) int32, and the unit of the sums, (block, 16) float32."""
+    n_stars, n = mean.shape
     blocks = -(-n_stars // LANES)
-    flux = aligned(blocks * n * LANES, np.int32).reshape(blocks, n, LANES)
-    flux[:] = 0
-    count = np.zeros(flux.shape, np.uint8 if weight.max(initial=0) <= 255 else np.int32)
-    total = np.zeros((blocks, LANES), np.int32)
+    flux = aligned(blocks * (n + 1) * LANES, np.int32).reshape(blocks, n + 1, LANES)
+    count = aligned(blocks * (n + 1) * LANES, np.int32).reshape(blocks, n + 1, LANES)
+    flux[:], count[:] = 0, 0
     unit = np.zeros((blocks, LANES), np.float32)
     for block in range(blocks):
         rows = slice(block * LANES, min((block + 1) * LANES, n_stars))
-        scale = fold.fixed_point(mean[rows], weight[rows], flux[block], count[block], total[block])
-        own = sigma[rows] * scale * np.sqrt(total[block, : len(scale)])
+        scale = fold.running_sums(mean[rows], weight[rows], flux[block], count[block])
+        own = sigma[rows] * scale * np.sqrt(count[block, -1, : len(scale)])
         unit[block, : len(scale)] = np.where(own > 0, 1 / np.where(own > 0, own, 1), 0)
-    share = (OUTSIDE / np.maximum(total, 1)).astype(np.float32)
-    longest = grid.width.max(axis=1)
-    sums = aligned(int((grid.n_bins + longest).max() + 1) * fold.ROW, np.int32)
-    _search(
-        from_middle, flux.reshape(-1), count.reshape(-1), total, share, unit,
-        grid.frequency, grid.n_bins, grid.width, grid.stride, longest, sums, aligned(len(sums), np.float32), out,
-    )  # fmt: skip
-    return out
+    return flux, count, unit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _search(
-    time, flux, count, total, share, unit, frequency, n_bins, width, stride, longest, sums, edge_sums, out
+    time, table, cell_d, most, flux, count, shared, unit, frequency, n_bins, width, stride, longest, edges, out
 ):  # fmt: skip
     """Signal-to-noise per star and period into `out`, for all blocks of a run of periods before the next run."""
-    n = len(time)
-    position = np.empty((2, n), np.int32)
-    packed = np.empty((3, n), np.uint32)
-    entries = np.empty(RUN * n + 1, np.uint32)
-    stops = np.empty((RUN, 3), np.int64)
+    row = LANES if shared else 2 * LANES
+    total = np.empty((2, LANES), np.float32)
+    total[0] = 0
+    counts = np.empty(len(time), np.int32)
+    for k in range(len(counts)):
+        counts[k] = count[k * LANES]
+    edge_counts = np.empty(len(edges) // LANES, np.int32)
+    gain_of = _gains(counts[-1])
+    stops = np.zeros((RUN + 1, 2), np.int64)
+    cycles = np.empty(RUN, np.int64)
     spectrum = np.empty(RUN * LANES, np.float32)
-    first = 0
-    while first < len(frequency):
-        last = first + 1
-        while last < len(frequency) and last - first < RUN and n_bins[last] == n_bins[first]:
-            last += 1
-        nb = n_bins[first]
-        fold.list_run(time, frequency[first:last], nb, position, packed, entries, stops)
-        for block in range(len(total)):
-            start = block * n * LANES
+    for first in range(0, len(frequency), RUN):
+        last = min(first + RUN, len(frequency))
+        for p in range(first, last):
+            rounded = -(-n_bins[p] // fold.AT_ONCE) * fold.AT_ONCE
+            stops[p - first + 1, 0] = stops[p - first, 0] + rounded * (int(time[-2] * frequency[p]) + 2)
+            stops[p - first + 1, 1] = stops[p - first, 1] + _n_boxes(n_bins[p], width[p], stride[p])
+        rows = np.empty(stops[last - first, 0], np.uint32)
+        gains = np.empty(stops[last - first, 1], np.float32)
+        for p in range(first, last):
+            at = stops[p - first, 0]
+            cycles[p - first] = fold.list_rows(time, table, cell_d, most, 1 / frequency[p], n_bins[p], rows, at)
+            if shared:
+                fold.counts_at_edges(counts, rows, at, n_bins[p], cycles[p - first], longest[p], edge_counts)
+                _list_gains(edge_counts, gain_of, n_bins[p], width[p], stride[p], gains, stops[p - first, 1])
+        for block in range(len(unit)):
+            start = block * len(counts) * LANES
+            for lane in range(LANES):
+                total[1, lane] = np.float32(count[start + (len(counts) - 1) * LANES + lane])
             for p in range(first, last):
-                begin, forward, end = stops[p - first]
-                if forward < 0:
-                    fold.fold(flux, count, start, entries[begin:end], nb, sums)
+                at, boxes = stops[p - first]
+                fold.add_up(flux, start, rows, at, n_bins[p], cycles[p - first], edges, 0, row)
+                fold.carry_on(edges, 0, row, n_bins[p], longest[p], total[0])
+                if shared:
+                    best = _best_alike(edges, gains, boxes, n_bins[p], width[p], stride[p])
                 else:
-                    fold.carry_on(flux, count, start, entries[begin:forward], entries[forward:end], sums)
-                fold.unroll(sums, total[block], share[block], nb, longest[p], edge_sums)
-                best = _best(edge_sums, nb, width[p], stride[p])
+                    fold.add_up(count, start, rows, at, n_bins[p], cycles[p - first], edges, LANES, row)
+                    fold.carry_on(edges, LANES, row, n_bins[p], longest[p], total[1])
+                    best = _best_apart(edges, total[1], n_bins[p], width[p], stride[p])
                 store(spectrum, (p - first) * LANES, best * load(unit[block], 0))
-            for lane in range(min(LANES, len(out) - block * LANES)):
+            for lane in range(LANES):
                 for p in range(first, last):
                     out[block * LANES + lane, p] = spectrum[(p - first) * LANES + lane]
-        first = last
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gains(total):
+    """Factor that makes a box's sum its signal-to-noise in units of the sum, for every weight inside."""
+    gains = np.zeros(total + 1, np.float32)
+    for inside in range(1, total):
+        share = inside / total
+        gains[inside] = 1 / np.sqrt(share * (1 - share))
+    return gains
 
 
 @njit(cache=True, nogil=True)
-def _best(sums, n_bins, width, stride):
-    """Root of the highest power of boxes of all durations at all phases.
+def _n_boxes(n_bins, width, stride):
+    total = 0
+    for d in range(len(width)):
+        if width[d] > 0:
+            total += -(-n_bins // stride[d])
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _list_gains(counts, gain_of, n_bins, width, stride, gains, at):
+    """Gains of all boxes of one period from `at` on, in the order in which `_best_alike` takes them."""
+    for low in range(0, n_bins, TILE):
+        top = min(low + TILE, n_bins)
+        for d in range(len(width)):
+            if width[d] > 0:
+                for i in range(-(-low // stride[d]) * stride[d], top, stride[d]):
+                    gains[np.uintp(at)] = gain_of[np.uintp(counts[np.uintp(i + width[d])] - counts[np.uintp(i)])]
+                    at += 1
+
+
+@njit(cache=True, nogil=True)
+def _best_alike(sums, gains, at, n_bins, width, stride):
+    """Highest signal-to-noise of boxes of all durations at all phases, of stars that share their weights.
+
+    Four boxes have a best of their own each, so that one comparison need not wait for the last.
+    """
+    a = b = c = d = broadcast(np.float32(0))
+    for low in range(0, n_bins, TILE):
+        top = min(low + TILE, n_bins)
+        for which in range(len(width)):
+            if width[which] == 0:
+                continue
+            box, step = width[which] * LANES, stride[which] * LANES
+            first = -(-low // stride[which]) * stride[which]
+            boxes = max(-(-(top - first) // stride[which]), 0)
+            i = first * LANES
+            for _ in range(boxes // 4):
+                a = _deeper(sums, i, box, gains[np.uintp(at)], a)
+                b = _deeper(sums, i + step, box, gains[np.uintp(at + 1)], b)
+                c = _deeper(sums, i + 2 * step, box, gains[np.uintp(at + 2)], c)
+                d = _deeper(sums, i + 3 * step, box, gains[np.uintp(at + 3)], d)
+                i += 4 * step
+                at += 4
+            for _ in range(boxes % 4):
+                a = _deeper(sums, i, box, gains[np.uintp(at)], a)
+                i += step
+                at += 1
+    a, c = where_less(a, b, a, b), where_less(c, d, c, d)
+    return broadcast(np.float32(0)) - where_less(a, c, a, c)
+
+
+@njit(cache=True, nogil=True)
+def _deeper(sums, i, box, gain, best):
+    found = (load(sums, i + box) - load(sums, i)) * broadcast(gain)
+    return where_less(found, best, found, best)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _best_apart(sums, total, n_bins, width, stride):
+    """The same of stars with weights of their own.
 
     Powers are kept as numerator and denominator and compared by cross-multiplication; a division costs as much as
-    all the rest. Every second phase has a best of its own, so that one comparison need not wait for the last.
+    all the rest.
     """
     zero = broadcast(np.float32(0))
     even, odd = zero, zero
     below_even = below_odd = broadcast(np.float32(1))
+    whole = load(total, 0)
     for low in range(0, n_bins, TILE):
-        top = min(low + TILE, n_bins) * fold.ROW
+        top = min(low + TILE, n_bins) * 2 * LANES
         for d in range(len(width)):
             if width[d] == 0:
                 continue
-            box = width[d] * fold.ROW
-            step = stride[d] * fold.ROW
+            box = width[d] * 2 * LANES
+            step = stride[d] * 2 * LANES
             i = -(-low // stride[d]) * step
             while i < top:
-                power, below = _box(sums, i, box)
+                power, below = _box(sums, i, box, whole)
                 better = below * even, power * below_even
                 even = where_less(better[0], better[1], power, even)
                 below_even = where_less(better[0], better[1], below, below_even)
                 i += step
                 if i < top:
-                    power, below = _box(sums, i, box)
+                    power, below = _box(sums, i, box, whole)
                     better = below * odd, power * below_odd
                     odd = where_less(better[0], better[1], power, odd)
                     below_odd = where_less(better[0], better[1], below, below_odd)
                     i += step
     even = even / below_even
     odd = odd / below_odd
-    return square_root(where_less(even, odd, odd, even))
+    return square_root(where_less(even, odd, odd, even)) * whole
 
 
 @njit(cache=True, nogil=True)
-def _box(sums, i, box):
+def _box(sums, i, box, whole):
     """Numerator and denominator of the power of boxes that start at `i`; 0 above where one brightens."""
     inside = load(sums, i + box) - load(sums, i)
-    share = load(sums, i + box + LANES) - load(sums, i + LANES)
+    count = load(sums, i + box + LANES) - load(sums, i + LANES)
     zero = broadcast(np.float32(0))
     dimming = where_less(inside, zero, inside, zero)
-    return dimming * dimming, share - share * share
+    return dimming * dimming, count * (whole - count)
 
 
 @njit(cache=True, nogil=True)

@@ -10,7 +10,7 @@ from numba import njit
 
 from larun.config import SearchSettings
 from larun.lightcurve import Shard
-from larun.search.box import best_box, bin_series, spectra
+from larun.search.box import best_box, bin_series, even_out, spectra
 from larun.search.grid import Grid
 from larun.search.measure import measure
 from larun.search.peaks import efficiencies, top_peaks
@@ -118,6 +118,7 @@ def best_events(stars: Flux, grid: Grid, settings: SearchSettings) -> Iterator[B
     shard = stars.shard
     dumps = dump_rows(shard)
     time, mean, weight = bin_series(stars.flux, shard.time, grid.bin_d)
+    mean, weight = even_out(mean, weight)
     efficiency = efficiencies(spectra(time, mean, weight, stars.sigma, grid))
     for star in range(len(shard)):
         data = stars.series(star)

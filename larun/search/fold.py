@@ -1,11 +1,12 @@
-"""Folded sums of sixteen stars, carried from one trial period to the next.
+"""Folded sums of sixteen stars, looked up instead of summed.
 
-A box holds the difference of two sums over all cadences from the start of the cycle. Between neighbouring trial
-periods most cadences stay in their phase bin, and one that crosses an edge between two bins changes the sum at that
-edge and no other. So a fold is made once for a run of periods with the same number of bins, and only edges that
-cadences cross are updated. Time counts from the middle of the data, where cadences drift least.
+A box holds the difference of two folded sums up to its edges. Where the sums of flux from the start of the time series
+up to every cadence are known, the part of one cycle before an edge between two phase bins is one of these running sums:
+that before the first cadence after the edge. So the folded sum at an edge costs one look-up for each cycle, whatever
+the number of cadences. Which cadences these are is the same for all stars, and listed once.
 
-Sums are int32: flux is scaled to fixed point, and integers can be added and taken away in any order without error.
+Sums are int32: flux is scaled to fixed point, and integers can be added and taken away in any order without error, and
+wrap around where they overflow on the way to a difference that does not.
 """
 
 from __future__ import annotations
@@ -15,36 +16,29 @@ from numba import njit
 
 from larun.search.lanes import LANES, broadcast, load, store, to_float
 
-ROW = 2 * LANES
-"""Numbers of one edge: sums of flux and sums of weight."""
-
-EDGE_BITS = 13
-EDGE_MASK = (1 << EDGE_BITS) - 1
-"""An entry of a list is a cadence, shifted by so many bits, and an edge."""
-
-MOST_CADENCES = 1 << (32 - EDGE_BITS)
-MOST_BINS = EDGE_MASK
-"""What an entry can hold."""
-
 FULL_SCALE = 2.0**30
 """Sum of a star's absolute fixed-point fluxes."""
 
+AT_ONCE = 8
+"""Edges that are summed up side by side, so that one addition need not wait for the last."""
+
+CELLS_PER_CADENCE = 2
+"""Size of the table from time to cadence."""
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fixed_point(mean, weight, flux, count, total):
-    """Lay the fluxes of up to sixteen stars side by side as whole numbers.
+def running_sums(mean, weight, flux, count):
+    """Sums of up to sixteen stars before every cadence and after the last, as whole numbers side by side.
 
     Parameters
     ----------
     mean, weight : (star, cadence) float32
         Flux, and whole numbers of cadences; 0 where missing.
-    flux : (cadence, 16) int32
-        Filled with flux over its mean times weight, times the star's scale; the sum of a star is exactly zero, and
-        rounding errors do not add up over successive cadences. Must hold zeros.
-    count : (cadence, 16) uint8 or int32
-        Filled with the weights. Must hold zeros.
-    total : (16,) int32
-        Filled with each star's sum of weights.
+    flux : (cadence + 1, 16) int32
+        Filled with sums of flux over its mean times weight, times the star's scale. Those before the first cadence and
+        after the last are zero. Must hold zeros.
+    count : (cadence + 1, 16) int32
+        Filled with sums of weight. Must hold zeros.
 
     Returns
     -------
@@ -58,188 +52,172 @@ def fixed_point(mean, weight, flux, count, total):
         size = 0.0
         for k in range(n):
             inside += mean[star, k] * np.float64(weight[star, k])
-            total[star] += np.int32(weight[star, k])
-        level = inside / max(total[star], 1)
+            count[k + 1, star] = count[k, star] + np.int32(weight[star, k])
+        level = inside / max(count[n, star], 1)
         for k in range(n):
             size += abs(mean[star, k] - level) * weight[star, k]
         scale = FULL_SCALE / size if size > 0 else 0.0
         scales[star] = scale
         inside = 0.0
-        before = 0
-        last = 0
         for k in range(n):
-            if weight[star, k] > 0:
-                inside += (mean[star, k] - level) * weight[star, k] * scale
-                after = int(np.rint(inside))
-                flux[k, star] = after - before
-                count[k, star] = weight[star, k]
-                before = after
-                last = k
-        # What is left of a mean that is not quite zero.
-        flux[last, star] -= before
+            inside += (mean[star, k] - level) * weight[star, k] * scale
+            # What a mean that is not quite zero leaves at the end is dropped.
+            flux[k + 1, star] = np.int32(np.rint(inside)) if count[k + 1, star] < count[n, star] else 0
     return scales
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _place(time, frequency, n_bins, position, packed):
-    """Number of each cadence's phase bin, counted through all cycles from time 0; and its entry with the edge after."""
-    scale = frequency * n_bins
-    inverse = 1.0 / n_bins
-    for k in range(len(time)):
-        edge = np.floor(time[k] * scale) + 1.0
-        position[k] = np.int32(edge) - np.int32(1)
-        within = edge - n_bins * np.floor((edge + 0.5) * inverse)
-        packed[k] = np.uint32(k << EDGE_BITS) + np.uint32(np.int32(within))
-
-
 @njit(cache=True, nogil=True)
-def _next_edges(packed, first, last, n_bins):
-    """Entries with the edges one bin later."""
-    for k in range(first, last):
-        wraps = packed[k] & np.uint32(EDGE_MASK) == np.uint32(n_bins - 1)
-        packed[k] += np.uint32(1) - (np.uint32(n_bins) if wraps else np.uint32(0))
-
-
-@njit(cache=True, nogil=True)
-def _list_crossings(low, high, packed, first, last, n_bins, entries, at):
-    """List the edges between two positions of cadences `first` to `last`; return the end of the list.
-
-    `packed` belongs to the lower positions and is spent. Free of branches, which a processor could not foresee: an
-    entry that is not to be kept is written over.
-    """
-    steps = np.int32(0)
-    for k in range(first, last):
-        steps = max(steps, high[k] - low[k])
-    end = np.uintp(at)
-    for step in range(steps):
-        if step > 0:
-            _next_edges(packed, first, last, n_bins)
-        for k in range(np.uintp(first), np.uintp(last)):
-            entries[end] = packed[k]
-            end += np.uintp(np.int32(high[k] - low[k]) > np.int32(step))
-    return np.int64(end)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def list_run(time, frequency, n_bins, position, packed, entries, stops):
-    """List what is to be summed up at each period of a run.
+def cadence_table(time):
+    """Table from time to cadence.
 
     Parameters
     ----------
     time : (cadence,) float64
-        Days from the middle of the data, increasing.
-    frequency : (period,) float64
-        At most `larun.search.grid.RUN` neighbours, decreasing, 1/d.
-    n_bins : int
-        Phase bins of all of them.
-    position : (2, cadence) int32
-        Scratch.
-    packed : (3, cadence) uint32
-        Scratch.
-    entries : (period * cadence + 1,) uint32
-        Filled with cadences and edges, see `EDGE_BITS`.
-    stops : (period, 3) int64
-        Filled per period with the start of its list, the end of what moves to later bins, and the end of the list;
-        -1 in the middle where the list holds all cadences, each with the edge after its bin.
+        Days from the first cadence, increasing.
+
+    Returns
+    -------
+    table : (cell,) int32
+        First cadence at or after the start of each of many equal parts of the time series.
+    cell_d : float
+        Their length, days.
+    most : int
+        Most cadences that one of them holds.
     """
     n = len(time)
-    middle = np.searchsorted(time, 0.0)
-    at = 0
-    for p in range(len(frequency)):
-        before, after = position[1 - p % 2], position[p % 2]
-        edge_before, edge_after = packed[1 - p % 2], packed[p % 2]
-        _place(time, frequency[p], n_bins, after, edge_after)
-        stops[p, 0] = at
-        drift = n + 1
-        if p > 0:
-            drift = 0
-            for k in range(n):
-                drift += abs(after[k] - before[k])
-        if drift <= n:
-            # Towards longer periods phases shrink: all cadences move towards the middle of the data.
-            at = _list_crossings(before, after, edge_before, 0, middle, n_bins, entries, at)
-            stops[p, 1] = at
-            packed[2, middle:] = edge_after[middle:]
-            at = _list_crossings(after, before, packed[2], middle, n, n_bins, entries, at)
-        else:
-            for k in range(n):
-                # In a new fold the last edge is not yet edge 0 of the next cycle.
-                wraps = edge_after[k] & np.uint32(EDGE_MASK) == np.uint32(0)
-                entries[at + k] = edge_after[k] + (np.uint32(n_bins) if wraps else np.uint32(0))
-            at += n
-            stops[p, 1] = -1
-        stops[p, 2] = at
+    cells = CELLS_PER_CADENCE * n
+    cell_d = max(time[n - 1], 1e-9) / cells
+    table = np.empty(cells + 2, np.int32)
+    k = 0
+    most = 0
+    for cell in range(cells + 2):
+        before = k
+        while k < n and time[k] < cell * cell_d:
+            k += 1
+        table[cell] = k
+        most = max(most, k - before)
+    return table, cell_d, most
 
 
-@njit(cache=True, nogil=True)
-def fold(flux, weight, start, entries, n_bins, sums):
-    """Sum up listed cadences, and sum the bins up from the start of the cycle, into edges 0 to `n_bins`.
+@njit(cache=True, nogil=True, error_model="numpy")
+def list_rows(time, table, cell_d, most, period, n_bins, rows, at):
+    """List, for one trial period, which running sums make up the folded sum at each edge.
 
     Parameters
     ----------
-    flux : (n,) int32
-        Rows of sixteen stars.
-    weight : (n,) uint8 or int32
-        The same of their weights.
+    time : (cadence + 1,) float64
+        Days from the first cadence, increasing, and last infinity.
+    table, cell_d, most
+        As `cadence_table` returns them.
+    period : float
+        Days.
+    n_bins : int
+        Phase bins.
+    rows : (n,) uint32
+        Filled from `at` on with the places of the sums: for each `AT_ONCE` edges, and for each cycle, one after the
+        other. Edges are counted on past the last where their number is not a multiple.
+    at : int
+
+    Returns
+    -------
+    int
+        Number of cycles.
+    """
+    bin_d = period / n_bins
+    per_cell = 1.0 / cell_d
+    last = np.float64(len(table) - 1)
+    cycles = int(time[len(time) - 2] / period) + 1
+    moment = np.empty(AT_ONCE)
+    place = np.empty(AT_ONCE, np.int64)
+    for first in range(0, n_bins, AT_ONCE):
+        for cycle in range(cycles):
+            before = np.float64(cycle * n_bins + first)
+            for edge in range(AT_ONCE):
+                moment[edge] = (before + edge) * bin_d
+                place[edge] = table[np.uint32(min(moment[edge] * per_cell, last))]
+            for _ in range(most):
+                for edge in range(AT_ONCE):
+                    place[edge] += time[np.uint32(place[edge])] < moment[edge]
+            for edge in range(AT_ONCE):
+                rows[np.uintp(at + edge)] = np.uint32(place[edge]) * np.uint32(LANES)
+            at += AT_ONCE
+    return cycles
+
+
+@njit(cache=True, nogil=True)
+def add_up(sums, start, rows, at, n_bins, cycles, out, column, width):
+    """Folded sums at all edges of one trial period, as floats.
+
+    Parameters
+    ----------
+    sums : (n,) int32
+        Running sums, rows of sixteen stars.
     start : int
         Where the rows of these stars start.
-    entries : (cadence,) uint32
-        Listed by `list_run`.
+    rows, at, cycles
+        As `list_rows` made them.
     n_bins : int
-    sums : (n,) int32
-        Rows of `ROW`.
+    out : (n,) float32
+        Rows of `width` numbers, filled from `column` on; zero at edge 0.
+    column, width : int
     """
-    zero = broadcast(np.int32(0))
-    for at in range(0, (n_bins + 1) * ROW, LANES):
-        store(sums, at, zero)
-    for entry in entries:
-        edge, row = (entry & EDGE_MASK) * ROW, start + (entry >> EDGE_BITS) * LANES
-        store(sums, edge, load(sums, edge) + load(flux, row))
-        store(sums, edge + LANES, load(sums, edge + LANES) + load(weight, row))
-    inside, count = zero, zero
-    for edge in range(ROW, (n_bins + 1) * ROW, ROW):
-        inside = inside + load(sums, edge)
-        count = count + load(sums, edge + LANES)
-        store(sums, edge, inside)
-        store(sums, edge + LANES, count)
+    origin = broadcast(np.int32(0))
+    at = np.uintp(at)
+    for first in range(0, n_bins, AT_ONCE):
+        a = b = c = d = e = f = g = h = broadcast(np.int32(0))
+        for _ in range(cycles):
+            a = a + load(sums, start + rows[at + np.uintp(0)])
+            b = b + load(sums, start + rows[at + np.uintp(1)])
+            c = c + load(sums, start + rows[at + np.uintp(2)])
+            d = d + load(sums, start + rows[at + np.uintp(3)])
+            e = e + load(sums, start + rows[at + np.uintp(4)])
+            f = f + load(sums, start + rows[at + np.uintp(5)])
+            g = g + load(sums, start + rows[at + np.uintp(6)])
+            h = h + load(sums, start + rows[at + np.uintp(7)])
+            at += np.uintp(AT_ONCE)
+        if first == 0:
+            origin = a
+        place = first * width + column
+        store(out, place, to_float(a - origin))
+        store(out, place + width, to_float(b - origin))
+        store(out, place + 2 * width, to_float(c - origin))
+        store(out, place + 3 * width, to_float(d - origin))
+        store(out, place + 4 * width, to_float(e - origin))
+        store(out, place + 5 * width, to_float(f - origin))
+        store(out, place + 6 * width, to_float(g - origin))
+        store(out, place + 7 * width, to_float(h - origin))
 
 
 @njit(cache=True, nogil=True)
-def carry_on(flux, weight, start, forward, backward, sums):
-    """Move listed cadences across edges to later and to earlier bins; parameters as for `fold`."""
-    for entry in forward:
-        edge, row = (entry & EDGE_MASK) * ROW, start + (entry >> EDGE_BITS) * LANES
-        store(sums, edge, load(sums, edge) - load(flux, row))
-        store(sums, edge + LANES, load(sums, edge + LANES) - load(weight, row))
-    for entry in backward:
-        edge, row = (entry & EDGE_MASK) * ROW, start + (entry >> EDGE_BITS) * LANES
-        store(sums, edge, load(sums, edge) + load(flux, row))
-        store(sums, edge + LANES, load(sums, edge + LANES) + load(weight, row))
+def carry_on(out, column, width, n_bins, longest, total):
+    """Write the folded sums on for `longest` edges into the next cycle; `total`, (16,) float32, is that of one."""
+    whole = load(total, 0)
+    end = n_bins * width + column
+    for edge in range(longest + 1):
+        store(out, end + edge * width, load(out, column + edge * width) + whole)
 
 
 @njit(cache=True, nogil=True)
-def unroll(sums, total, share, n_bins, longest, out):
-    """Write the sums as floats from edge 0 on, and on for `longest` edges into the next cycle.
+def counts_at_edges(counts, rows, at, n_bins, cycles, longest, out):
+    """Folded sums at all edges, and on for `longest` edges, of weights that all stars share.
 
     Parameters
     ----------
-    sums : (n,) int32
-    total : (16,) int32
-        Sum of each star's weights.
-    share : (16,) float32
-        Factor of the weights.
-    n_bins, longest : int
-    out : (n,) float32
-        Rows of `ROW`.
+    counts : (cadence + 1,) int32
+        Running sums.
+    rows, at, n_bins, cycles, longest
+        As in `add_up` and `carry_on`.
+    out : (n,) int32
+        Filled.
     """
-    factor = load(share, 0)
-    inside, count = load(sums, 0), load(sums, LANES)
-    for edge in range(0, n_bins * ROW, ROW):
-        store(out, edge, to_float(load(sums, edge) - inside))
-        store(out, edge + LANES, to_float(load(sums, edge + LANES) - count) * factor)
-    # The sum of all fluxes is zero.
-    count = count - load(total, 0)
-    end = n_bins * ROW
-    for edge in range(0, (longest + 1) * ROW, ROW):
-        store(out, end + edge, to_float(load(sums, edge) - inside))
-        store(out, end + edge + LANES, to_float(load(sums, edge + LANES) - count) * factor)
+    for first in range(0, n_bins, AT_ONCE):
+        for edge in range(first, first + AT_ONCE):
+            out[edge] = 0
+        for _ in range(cycles):
+            for edge in range(AT_ONCE):
+                out[first + edge] += counts[rows[np.uintp(at + edge)] // np.uint32(LANES)]
+            at += AT_ONCE
+    for edge in range(n_bins - 1, -1, -1):
+        out[edge] -= out[0]
+    for edge in range(longest + 1):
+        out[n_bins + edge] = out[edge] + counts[len(counts) - 1]

@@ -20,9 +20,6 @@ PHASE_BINS_PER_DURATION = 3
 
 MAX_PHASE_BINS = 4096
 
-RUN = 32
-"""Neighbouring periods with the same number of phase bins, so that the search can carry a fold through all of them."""
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -127,12 +124,6 @@ def make_grid(time: np.ndarray, cadence_d: float, settings: SearchSettings) -> G
     return Grid(frequency, n_bins, width, stride, bin_d, baseline_d)
 
 
-def even_runs(n_bins: np.ndarray) -> np.ndarray:
-    """Raise numbers of bins, (period,) int, to the highest of each `RUN` neighbours."""
-    firsts = np.arange(0, len(n_bins), RUN)
-    return np.repeat(np.maximum.reduceat(n_bins, firsts), RUN)[: len(n_bins)]
-
-
 def _widths(period_d, resolution_d, settings) -> tuple[np.ndarray, np.ndarray]:
     """Phase bins per period, and widths of the boxes in them, increasing and distinct."""
     central_d = transit_duration_h(period_d) / HOURS_PER_DAY
@@ -141,7 +132,7 @@ def _widths(period_d, resolution_d, settings) -> tuple[np.ndarray, np.ndarray]:
     high = np.minimum(DURATION_RANGE[1] * central_d, settings.max_duration_h / HOURS_PER_DAY)
     high = np.maximum(np.minimum(high, settings.max_duty_cycle * period_d), low)
     bins = np.ceil(np.minimum(period_d / low * PHASE_BINS_PER_DURATION, period_d / resolution_d * 2))
-    n_bins = even_runs(np.clip(bins, 8, MAX_PHASE_BINS).astype(np.int32))
+    n_bins = np.clip(bins, 8, MAX_PHASE_BINS).astype(np.int32)
     share = np.linspace(0.0, 1.0, settings.n_durations) if settings.n_durations > 1 else np.zeros(1)
     duration_d = low[:, None] * (high / low)[:, None] ** share
     width = np.rint(duration_d / period_d[:, None] * n_bins[:, None]).astype(np.int32)

@@ -19,9 +19,9 @@ from numba import njit
 from larun.config import SearchSettings
 from larun.lightcurve import Shard, Star
 from larun.search import fold
-from larun.search.box import bin_series, spectra
+from larun.search.box import bin_series, even_out, spectra
 from larun.search.detrend import detrend
-from larun.search.grid import RUN, Grid, even_runs, make_grid
+from larun.search.grid import Grid, make_grid
 from larun.search.lanes import LANES, aligned, broadcast, load, store
 from larun.search.pipeline import search_shard
 from larun.units import MAD_TO_SIGMA
@@ -74,7 +74,7 @@ def grid_of(count: int, baseline_d: float, n_durations: int = 8) -> Grid:
     """Grid of a given number of periods, frequencies evenly spaced in their cube root, and 8 fixed durations."""
     frequency = np.linspace(np.cbrt(1 / 0.5), np.cbrt(2 / baseline_d), count) ** 3
     duration_d = 0.05 * 1.25 ** np.arange(n_durations)
-    n_bins = even_runs(np.ceil(1 / frequency / duration_d[0] * 5).astype(np.int32))
+    n_bins = np.ceil(1 / frequency / duration_d[0] * 5).astype(np.int32)
     width = np.rint(duration_d[None, :] * frequency[:, None] * n_bins[:, None]).astype(np.int32)
     return Grid(frequency, n_bins, width, np.maximum(width // 5, 1).astype(np.int32), 0.0, baseline_d)
 
@@ -142,34 +142,25 @@ def ceilings() -> dict:
 
 
 def work_per_period(time: np.ndarray, grid: Grid) -> dict:
-    """Mean operations on one star and bytes moved for it at one trial period, counted on the lists of the search.
+    """Mean operations on one star and bytes moved for it at one trial period, counted on the grid of the search.
 
-    A crossing adds one flux and one weight, an edge takes two differences and a product, and a box takes two
-    differences, a minimum, five products, one more difference and three comparisons or choices. Bytes are those that
-    leave the first cache: rows of cadences, and sums where they are too many for it.
+    A look-up adds one running sum, an edge takes a difference and a conversion, and a box a difference, a product and
+    a comparison. Bytes are those that leave the first cache: running sums, and lists shared by sixteen stars.
     """
-    n = len(time)
-    position, packed = np.empty((2, n), np.int32), np.empty((3, n), np.uint32)
-    entries, stops = np.empty(RUN * n + 1, np.uint32), np.empty((RUN, 3), np.int64)
-    listed, folds = 0, 0
-    for first in range(0, len(grid.frequency), RUN):
-        own = grid.frequency[first : first + RUN]
-        middle = 0.5 * (time[0] + time[-1])
-        fold.list_run(time - middle, own, grid.n_bins[first], position, packed, entries, stops)
-        listed += stops[len(own) - 1, 2]
-        folds += np.sum(stops[: len(own), 1] < 0)
-    periods = len(grid.frequency)
+    cycles = np.floor((time[-1] - time[0]) * grid.frequency) + 1
+    edges = -(-grid.n_bins // fold.AT_ONCE) * fold.AT_ONCE
+    lookups = float(np.mean(edges * cycles))
     boxes = float(np.mean(np.sum(np.where(grid.width > 0, -(-grid.n_bins[:, None] // grid.stride), 0), axis=1)))
-    edges = float(np.mean(grid.n_bins + grid.width.max(axis=1)))
-    operations = {"fold": 2 * listed / periods + 2 * edges * folds / periods, "edges": 3 * edges, "boxes": 12 * boxes}
+    edges = float(np.mean(edges))
+    operations = {"fold": lookups, "edges": 2 * edges, "boxes": 3 * boxes}
     return {
-        "cadences_added_or_moved": listed / periods,
+        "lookups": lookups,
         "edges": edges,
         "boxes": boxes,
         "operations": operations,
         "operations_in_all": sum(operations.values()),
-        "operations_of_a_plain_fold": 2 * n + 2 * edges + operations["boxes"],
-        "bytes": 5 * listed / periods + 16 * edges,
+        "operations_of_a_plain_fold": 2 * len(time) + 2 * edges + 12 * boxes,
+        "bytes": 4 * lookups + 4 * (lookups + boxes) / LANES,
     }
 
 
@@ -178,6 +169,7 @@ def compare_box_search(shard: Shard, n_peer: int, n_periods: int) -> dict:
     flux = (shard.flux / np.nanmedian(shard.flux, axis=1, keepdims=True)).astype(np.float32)
     bin_d = SETTINGS.bin_minutes / 1440 if shard.cadence_s < 300 else 0.0
     binned, mean, weight = bin_series(flux, shard.time, bin_d)
+    mean, weight = even_out(mean, weight)
     t = binned - binned[0]
     flux = np.where(weight > 0, mean, np.nan)
     grid = grid_of(n_periods, t[-1])
