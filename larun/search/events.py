@@ -194,12 +194,25 @@ def further_events(stars: Flux, first: list[Best], grid: Grid, settings: SearchS
                 continue
             last[star] = best
             known = [first[star].event, *found.get(star, [])]
-            if not any(abs(best.event["period_d"] / other["period_d"] - 1) < SAME_PERIOD for other in known):
+            if not any(_same_object(best.event, other) for other in known):
                 found.setdefault(star, []).append(best.event)
     for star, event in single.items():
         if event is not None:
             found.setdefault(star, []).append(event)
     return [(star, event) for star in sorted(found) for event in found[star]]
+
+
+def _same_object(event: np.void, other: np.void) -> bool:
+    """Whether an event is what is left of another whose transits were masked.
+
+    A secondary half a period after the masked primary also fits half the period, every second transit masked.
+    """
+    ratio = event["period_d"] / other["period_d"]
+    if abs(ratio - 1) < SAME_PERIOD:
+        return True
+    cycles = (other["t0_btjd"] - event["t0_btjd"]) / event["period_d"]
+    apart_d = abs(cycles - np.rint(cycles)) * event["period_d"]
+    return bool(abs(2 * ratio - 1) < SAME_PERIOD and apart_d < event["duration_h"] / HOURS_PER_DAY)
 
 
 def _promising(data: Series, best: Best, settings: SearchSettings) -> bool:
