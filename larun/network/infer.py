@@ -59,14 +59,14 @@ class Interpreter:
         views = np.asarray(views, np.float32)
         if views.ndim != 2 or views.shape[1] != VIEW_LENGTH:
             raise InputError(f"views should be (n, {VIEW_LENGTH}), they are {views.shape}")
-        if not np.isfinite(views).all():
-            raise InputError(f"{np.sum(~np.isfinite(views).all(axis=1))} of {len(views)} views hold NaN or infinity")
-        quantised = self._quantise(views)
         result = np.empty((len(views), len(CLASSES)), self._output["dtype"])
-        padded = np.zeros((self.batch, VIEW_LENGTH), quantised.dtype)
+        padded = np.zeros((self.batch, VIEW_LENGTH), self._input["dtype"])
         for start in range(0, len(views), self.batch):
-            part = quantised[start : start + self.batch]
-            padded[: len(part)] = part
+            part = views[start : start + self.batch]
+            if not np.isfinite(part).all():
+                bad = np.sum(~np.isfinite(views).all(axis=1))
+                raise InputError(f"{bad} of {len(views)} views hold NaN or infinity")
+            padded[: len(part)] = self._quantised(part)
             self._runtime.set_tensor(self._input["index"], padded)
             self._runtime.invoke()
             result[start : start + len(part)] = self._runtime.get_tensor(self._output["index"])[: len(part)]
@@ -80,11 +80,15 @@ class Interpreter:
         scale, zero = self._output["quantization"]
         return (raw.astype(np.float32) - zero) * np.float32(scale)
 
-    def _quantise(self, views: np.ndarray) -> np.ndarray:
+    def _quantised(self, views: np.ndarray) -> np.ndarray:
+        """Levels of the input as float32, one batch at a time so that they stay in the processor's cache."""
         if self._input["dtype"] != np.int8:
             return views
         scale, zero = self._input["quantization"]
-        return np.clip(np.rint(views / scale) + zero, -128, 127).astype(np.int8)
+        levels = np.divide(views, np.float32(scale))
+        np.rint(levels, out=levels)
+        np.add(levels, np.float32(zero), out=levels)
+        return np.clip(levels, -128.0, 127.0, out=levels)
 
 
 class Classifier:
