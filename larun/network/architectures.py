@@ -7,7 +7,7 @@ cost more bytes than its weights. Reshapes name the batch -1, so that it stays f
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -30,11 +30,12 @@ def build(architecture: str, dropout: float = 0.2, **options: Any) -> keras.Mode
     ----------
     architecture : str
         One of `ARCHITECTURES`. ``spectral_cnn``: the multi-view form; ``spectral_cnn_plain``: the whole vector as
-        one series; ``wavenet``: dilated convolutions over the whole vector.
+        one series; ``wavenet``: dilated convolutions over the whole vector; ``perceptron``: dense layers over a part
+        of it.
     dropout : float
         Share of the units before the logits (of the features, for ``wavenet``) left out while training.
     **options
-        Of the architecture: those of `larun.network.wavenet.wavenet`; the others have none.
+        Of the architecture: those of `larun.network.wavenet.wavenet` and `perceptron`; the others have none.
 
     Returns
     -------
@@ -87,6 +88,35 @@ def spectral_cnn(dropout: float = 0.2) -> keras.Model:
     return _head(inputs, layers.Concatenate()(x), 24, dropout, "spectral_cnn")
 
 
+def perceptron(
+    dropout: float = 0.2,
+    *,
+    first: int = 0,
+    last: int = VIEW_LENGTH,
+    units: Sequence[int] = (128, 64),
+    activation: str = "relu",
+) -> keras.Model:
+    """Dense layers over a part of the vector that holds measured quantities rather than a series.
+
+    Parameters
+    ----------
+    dropout : float
+        Share of the units of every layer left out while training.
+    first, last : int
+        The samples that are read, `last` excluded.
+    units : sequence of int
+        Sizes of the hidden layers.
+    activation : str
+        Name of their non-linearity.
+    """
+    inputs = keras.Input((VIEW_LENGTH,), name="views")
+    x = inputs[:, first:last]
+    for number, size in enumerate(units, 1):
+        x = layers.Dense(size, activation=activation, name=f"dense_{number}")(x)
+        x = layers.Dropout(dropout, name=f"dropout_{number}")(x)
+    return keras.Model(inputs, layers.Dense(len(CLASSES), name="logits")(x), name="perceptron")
+
+
 def _series(flat, length: int, channels: int):
     return ops.reshape(flat, (-1, 1, length, channels))
 
@@ -110,4 +140,5 @@ ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
     "spectral_cnn": spectral_cnn,
     "spectral_cnn_plain": spectral_cnn_plain,
     "wavenet": wavenet,
+    "perceptron": perceptron,
 }

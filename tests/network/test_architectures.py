@@ -16,3 +16,18 @@ def test_views_in_logits_out(name):
     stages = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
     assert len(stages) == (6 if name == "spectral_cnn" else 3)
     assert all(layer.kernel_size[0] == 1 for layer in stages)
+
+
+def test_a_perceptron_reads_its_part_alone():
+    network = build("perceptron", first=100, last=140, units=(8, 4))
+    assert network.count_params() == 40 * 8 + 8 + 8 * 4 + 4 + 4 * 6 + 6
+    views = np.random.default_rng(1).normal(0, 1, (2, 1024)).astype(np.float32)
+    elsewhere = views.copy()
+    elsewhere[:, :100], elsewhere[:, 140:] = 9.0, 9.0
+    convert = keras.ops.convert_to_numpy
+    assert np.array_equal(convert(network(views)), convert(network(elsewhere)))
+    x = views[:, 100:140]
+    *hidden, (kernel, bias) = [layer.get_weights() for layer in network.layers if layer.weights]
+    for weights, offset in hidden:
+        x = np.maximum(x @ weights + offset, 0)
+    assert convert(network(views)) == pytest.approx(x @ kernel + bias, abs=1e-4)
