@@ -155,6 +155,9 @@ class SearchSettings(Section):
     min_period_d: float = Field(0.5, gt=0, description="shortest trial period, days")
     max_period_d: float = Field(15.0, gt=0, description="longest trial period, days")
     oversampling: float = Field(3.0, gt=0, description="trial frequencies per resolved frequency (Ofir 2014)")
+    max_trial_periods: int = Field(
+        150_000, ge=100, description="most trial periods of several sectors of one star that are searched as one"
+    )
     n_durations: int = Field(8, ge=1, le=32, description="trial durations per period")
     min_duration_h: float = Field(0.8, gt=0, description="shortest trial duration, hours")
     max_duration_h: float = Field(12.0, gt=0, description="longest trial duration, hours")

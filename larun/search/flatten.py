@@ -8,7 +8,7 @@ import numpy as np
 
 from larun.config import SearchSettings
 from larun.search.cotrend import cotrend
-from larun.search.detrend import detrend
+from larun.search.detrend import GAP_D, detrend
 from larun.search.prepare import clip
 from larun.search.prewhiten import LESS, transit_cadences, transit_scatter, without_waves
 from larun.search.variability import variability
@@ -16,6 +16,11 @@ from larun.units import HOURS_PER_DAY
 
 ISOLATED_CADENCES = 6
 """Single low cadences are outliers where the shortest trial transit spans at least so many cadences."""
+
+PAUSE_D = 5.0
+LONGEST_PIECE_D = 45.0
+"""Stars change, and systematics do: pieces with a longer pause between them, and pieces longer than that where they
+have a gap, are flattened one by one."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class Flat:
     sigma : (star,) float64
         Robust scatter per cadence, before clipping.
     variability : dict of str to (star,) array
-        See `larun.search.variability.variability`; and `n_waves`, waves that were taken out before the trend.
+        See `larun.search.variability.variability`, of the longest piece; and `n_waves`, most waves that were taken
+        out of a piece before the trend.
     """
 
     flux: np.ndarray
@@ -40,7 +46,7 @@ class Flat:
 def flatten(
     relative: np.ndarray, time: np.ndarray, cadence_d: float, settings: SearchSettings, group: np.ndarray | None = None
 ) -> Flat:
-    """Take out of the flux what is no transit.
+    """Take out of the flux what is no transit, piece by piece of the time series.
 
     Parameters
     ----------
@@ -55,6 +61,50 @@ def flatten(
     group : (star,) int, optional
         Stars with the same positive number share systematics, see `larun.search.cotrend.groups_of`.
     """
+    parts = pieces(time)
+    flats = [_flatten(relative[:, part], time[part], cadence_d, settings, group) for part in parts]
+    if len(flats) == 1:
+        return flats[0]
+    longest = np.argmax([part.stop - part.start for part in parts])
+    seen = flats[longest].variability
+    seen["n_waves"] = np.max([flat.variability["n_waves"] for flat in flats], axis=0)
+    sigma = np.array([flat.sigma for flat in flats])
+    counts = np.array([np.isfinite(flat.flux).sum(axis=1) for flat in flats])
+    share = np.where(np.isfinite(sigma), counts, 0)
+    sigma = np.sqrt(np.sum(share * np.nan_to_num(sigma) ** 2, axis=0) / np.maximum(share.sum(axis=0), 1))
+    return Flat(np.concatenate([flat.flux for flat in flats], axis=1), sigma, seen)
+
+
+def pieces(time: np.ndarray) -> list[slice]:
+    """Cut a time series at its longest gap until no piece is longer than a sector or two, or pauses for days.
+
+    Parameters
+    ----------
+    time : (cadence,) float64
+        Days, increasing.
+
+    Returns
+    -------
+    list of slice
+        In order; one for a single sector.
+    """
+
+    def cut(first: int, stop: int) -> list[slice]:
+        steps = np.diff(time[first:stop])
+        widest = steps.max(initial=0.0)
+        too_long = stop > first and time[stop - 1] - time[first] > LONGEST_PIECE_D
+        if widest <= (GAP_D if too_long else PAUSE_D):
+            return [slice(first, stop)]
+        middle = first + int(np.argmax(steps)) + 1
+        return cut(first, middle) + cut(middle, stop)
+
+    return cut(0, len(time))
+
+
+def _flatten(
+    relative: np.ndarray, time: np.ndarray, cadence_d: float, settings: SearchSettings, group: np.ndarray | None
+) -> Flat:
+    """Flatten one piece."""
     isolated = settings.min_duration_h / HOURS_PER_DAY >= ISOLATED_CADENCES * cadence_d
     flux = detrend(relative, time, settings.window_d)
     shared = None
