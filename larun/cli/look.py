@@ -94,6 +94,9 @@ def examine(
     sector: Annotated[
         int | None, typer.Option("--sector", min=0, help="Only this sector, quarter or campaign of a star.")
     ] = None,
+    stitch: Annotated[
+        bool, typer.Option("--stitch", help="Search all light curves of a star as one, to half of their time span.")
+    ] = False,
     bundle: BundleOption = None,
     root: RootOption = None,
     config: ConfigOption = None,
@@ -103,7 +106,8 @@ def examine(
     """Search and classify single light curves.
 
     A star is looked up in the store. With --archive it may have any name that MAST knows, and its newest light curves
-    are fetched.
+    are fetched. With --stitch the light curves of a star, of several sectors, quarters or files, are searched as one in
+    barycentric time, which finds longer periods and weaker planets.
 
     With --json one line and one JSON object per light curve. The exit code is 0 if every input could be read,
     also where a light curve holds too little to search, and 1 if one could not.
@@ -115,18 +119,20 @@ def examine(
     from larun.network.infer import Classifier
     from larun.schema import SEARCHED, Status
     from larun.survey.examine import examine as examine_one
+    from larun.survey.examine import examine_stitched
     from larun.survey.wanted import StarArchives
 
     archives = None if archive is None else StarArchives(archive, settings)
     classifier = Classifier(load_bundle(settings.sweep.bundle, survey_root(settings)))
     answers = []
     with progress() as report, archives or contextlib.nullcontext():
-        for done, name in enumerate(names, 1):
-            found = examine_one(name, settings, classifier, archives, sector)
+        for done, name in enumerate([names] if stitch else names, 1):
+            look = examine_stitched if stitch else examine_one
+            found = look(name, settings, classifier, archives, sector)
             for answer in found if json else ():
                 print_json(answer)
             answers += found
-            if len(names) > 1:
+            if len(names) > 1 and not stitch:
                 report("light curves", done, len(names))
     silent = [answer for answer in answers if answer["status"] != SEARCHED]
     if not json:

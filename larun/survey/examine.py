@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from larun.network.infer import Classifier
 from larun.objects import Root
 from larun.paths import CATALOGUES, Product, parse_star
 from larun.schema import CLASSES, SEARCHED, EventFlag, Status
+from larun.search.stitch import stitch, stitched_settings
 from larun.store.reading import find_target, products, read_rows
 from larun.survey.classify import classify_shard
 from larun.survey.wanted import StarArchives
@@ -27,6 +30,29 @@ UNREADABLE = "unreadable"
 
 _FILE_SUFFIXES = (".fits", ".fit", ".gz", ".csv", ".npz", ".txt")
 """What ends so is a file, also where there is none."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One light curve that was asked for, or why there is none.
+
+    Parameters
+    ----------
+    file : str
+        Where it is.
+    target : str or None
+        Catalogue and number of its star.
+    shard : Shard or None
+        The light curve.
+    status, reason : str
+        What became of it where there is none.
+    """
+
+    file: str
+    target: str | None = None
+    shard: Shard | None = None
+    status: str = ""
+    reason: str = ""
 
 
 def examine(
@@ -61,28 +87,72 @@ def examine(
         search), ``unreadable`` (no light curve), or what became of the product: ``corrupt``, ``absent``,
         ``unreachable``; `reason` says why nothing was searched. Nothing that is wrong with the input is raised.
     """
-    try:
-        return _answers(name, settings, classifier, archives, sector)
-    except LarunError as error:
-        return [_silent(name, _status_of(error), str(error))]
+    return [_answer(found, settings, classifier) for found in _look(name, settings, archives, sector)]
 
 
-def _answers(
-    name: str, settings: Settings, classifier: Classifier, archives: StarArchives | None, sector: int | None
+def examine_stitched(
+    names: Iterable[str],
+    settings: Settings,
+    classifier: Classifier,
+    archives: StarArchives | None = None,
+    sector: int | None = None,
 ) -> list[dict[str, Any]]:
+    """Search all light curves of a star as one, to longer periods.
+
+    Parameters
+    ----------
+    names : iterable of str
+        As `examine` takes them: stars, or files of one or several stars. Files that name no star are taken to be of
+        one.
+    settings, classifier, archives, sector
+        As `examine` takes them.
+
+    Returns
+    -------
+    list of dict
+        As `examine`: one object per star, whose `file` lists what was joined, and one per light curve that could not
+        be read.
+    """
+    found = [one for name in names for one in _look(name, settings, archives, sector)]
+    answers = [_answer(one, settings, classifier) for one in found if one.shard is None]
+    stars: dict[str | None, list[Found]] = {}
+    for one in found:
+        if one.shard is not None:
+            stars.setdefault(one.target, []).append(one)
+    for target, ones in stars.items():
+        files = ", ".join(one.file for one in ones)
+        try:
+            whole = stitch([one.shard for one in ones], settings.search)
+        except InputError as error:
+            answers.append(_answer(Found(files, target, None, Status.REJECTED, str(error)), settings, classifier))
+        else:
+            longer = settings.model_copy(update={"search": stitched_settings(whole.time, settings.search)})
+            answers.append(_answer(Found(files, target, whole), longer, classifier))
+    return answers
+
+
+def _look(name: str, settings: Settings, archives: StarArchives | None, sector: int | None) -> list[Found]:
+    """Light curves of a file or a star; nothing that is wrong with the input is raised."""
+    try:
+        return _find(name, settings, archives, sector)
+    except LarunError as error:
+        return [Found(name, None, None, _status_of(error), str(error))]
+
+
+def _find(name: str, settings: Settings, archives: StarArchives | None, sector: int | None) -> list[Found]:
     star = parse_star(name)
     if not _is_there(name):
         if star is not None:
-            return _of_star(WantedStar(name, *star), settings, classifier, archives, sector)
+            return _of_star(WantedStar(name, *star), settings, archives, sector)
         if not name.lower().endswith(_FILE_SUFFIXES):
             if archives is None:
                 raise InputError(
                     f"there is no file {name}; if it is a star's name, look it up with --archive lightkurve"
                 )
             stars = archives.resolve(name)
-            return [a for its in stars for a in _of_star(its, settings, classifier, archives, sector)]
+            return [found for its in stars for found in _of_star(its, settings, archives, sector)]
     curve = files.read(name)
-    return [_answer(name, _target(curve), shard_of(curve), settings, classifier)]
+    return [Found(name, _target(curve), shard_of(curve))]
 
 
 def _is_there(name: str) -> bool:
@@ -102,13 +172,11 @@ def _status_of(error: LarunError) -> str:
     return Status.UNREACHABLE if isinstance(error, ArchiveError) else UNREADABLE
 
 
-def _of_star(
-    star: WantedStar, settings: Settings, classifier: Classifier, archives: StarArchives | None, sector: int | None
-) -> list[dict[str, Any]]:
-    """Answers of the store, and of the archives for what it lacks."""
-    answers = _of_store(star, settings, classifier, sector)
+def _of_star(star: WantedStar, settings: Settings, archives: StarArchives | None, sector: int | None) -> list[Found]:
+    """Light curves of the store, and of the archives for what it lacks."""
+    stored = _of_store(star, settings, sector)
     if archives is None:
-        if not answers:
+        if not stored:
             root, which = (
                 Root(settings.root, settings.storage_options),
                 "" if sector is None else f" in sector {sector}",
@@ -117,45 +185,40 @@ def _of_star(
                 f"{root.url} holds no light curve of {star}{which}; fetch it with --archive lightkurve, ingest its "
                 "sector first, or give a file"
             )
-        return list(answers.values())
-    known = {product for product, answer in answers.items() if answer["status"] in {SEARCHED, Status.REJECTED}}
+        return list(stored.values())
+    known = {product for product, found in stored.items() if found.shard is not None}
     try:
-        fetched = {
-            held.product: _of_archives(archives, held, settings, classifier)
-            for held in archives.find(star, sector, known)
-        }
+        fetched = {held.product: _of_archives(archives, held) for held in archives.find(star, sector, known)}
     except ArchiveError as error:
-        return [*answers.values(), _silent(star.text, Status.UNREACHABLE, str(error)) | {"target": _name_of(star)}]
-    if not answers and not fetched:
+        return [*stored.values(), Found(star.text, _name_of(star), None, Status.UNREACHABLE, str(error))]
+    if not stored and not fetched:
         raise NotInStore(f"neither the store nor MAST has a light curve of {star}{_within(sector)}")
-    return list((answers | fetched).values())
+    return list((stored | fetched).values())
 
 
-def _of_store(
-    star: WantedStar, settings: Settings, classifier: Classifier, sector: int | None
-) -> dict[Product, dict[str, Any]]:
-    """Answer of every sector that planned a star: its event, or what became of it at ingest."""
+def _of_store(star: WantedStar, settings: Settings, sector: int | None) -> dict[Product, Found]:
+    """Light curve of every sector that planned a star, or what became of it at ingest."""
     root = Root(settings.root, settings.storage_options)
-    answers = {}
+    stored = {}
     for product in products(root, star.mission, sector):
-        file = root.url_of(product.zarr)
+        found = Found(root.url_of(product.zarr), _name_of(star))
         try:
             shard, _ = read_rows(root, product, np.array([find_target(root, product, star.number)]))
         except NotInStore:
             for failed in (o for o in ledger.counts(root, product).failures if o.target_id == star.number):
-                answers[product] = _silent(file, failed.status, failed.reason) | {"target": _name_of(star)}
+                stored[product] = replace(found, status=failed.status, reason=failed.reason)
         else:
-            answers[product] = _answer(file, _name_of(star), shard, settings, classifier)
-    return answers
+            stored[product] = replace(found, shard=shard)
+    return stored
 
 
-def _of_archives(archives: StarArchives, held: HeldFile, settings: Settings, classifier: Classifier) -> dict[str, Any]:
-    """Answer of one light curve that is not in the store."""
+def _of_archives(archives: StarArchives, held: HeldFile) -> Found:
+    """One light curve that is not in the store."""
     target = f"{held.product.catalogue} {held.star.target_id}"
     obtained = archives.obtain(held)
     if obtained.checked is None:
-        return _silent(held.name, obtained.status, obtained.reason) | {"target": target}
-    return _answer(obtained.source, target, shard_of(obtained.checked), settings, classifier)
+        return Found(held.name, target, None, obtained.status, obtained.reason)
+    return Found(obtained.source, target, shard_of(obtained.checked))
 
 
 def _within(sector: int | None) -> str:
@@ -172,9 +235,13 @@ def _target(curve: LightCurve) -> str | None:
     return f"{CATALOGUES.get(curve.mission, '')} {curve.star.target_id}".strip()
 
 
-def _answer(file: str, target: str | None, shard: Shard, settings: Settings, classifier: Classifier) -> dict[str, Any]:
-    result = classify_shard(shard, settings, classifier)
-    answer = _blank(file) | {"target": target, "n_cadences": _delivered(shard), "time_format": shard.time_format}
+def _answer(found: Found, settings: Settings, classifier: Classifier) -> dict[str, Any]:
+    """What is said of one light curve."""
+    answer = _blank(found.file) | {"target": found.target}
+    if found.shard is None:
+        return answer | {"status": found.status, "reason": found.reason}
+    result = classify_shard(found.shard, settings, classifier)
+    answer |= {"n_cadences": _delivered(found.shard), "time_format": found.shard.time_format}
     if not result.searched[0]:
         return answer | {"status": Status.REJECTED, "reason": result.reason[0]}
     best, *further = (_event(*row) for row in zip(result.events, result.classes, result.probabilities, strict=True))
@@ -200,10 +267,6 @@ def _delivered(shard: Shard) -> int:
     """Cadences of a shard of one star that its product holds with a time; the store's grid has more."""
     timed = np.isfinite(shard.time_correction[0])
     return int(np.count_nonzero((shard.quality[0] != -1) & (timed | ~timed.any())))
-
-
-def _silent(file: str, status: str, reason: str) -> dict[str, Any]:
-    return _blank(file) | {"status": status, "reason": reason}
 
 
 def _blank(file: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 
+import numpy as np
 import pytest
 from swept_sector import judge_bundle
 from tiny_sector import GAP, N_CADENCES, PRODUCT, columns_of, file_name, product_bytes, write_folder
@@ -167,6 +168,19 @@ def test_examine_answers_for_every_input_and_fails_if_one_cannot_be_read(tmp_pat
     assert all(answer["reason"] for answer in answers)
     assert result.exit_code == 1
     assert f"2 of 3 light curves could not be read; the first is {page}" in result.stderr.splitlines()[-1]
+
+
+def test_examine_stitched_says_one_thing_of_a_star(tmp_path):
+    for number in (0, 1):
+        t = 1500 + 30 * number + np.arange(0, 20, 1 / 24)
+        flux = 1 + np.random.default_rng(number).normal(0, 3e-4, len(t))
+        flux[np.abs((t - 1503.2 + 11.5) % 23 - 11.5) < 0.15] -= 4e-3
+        np.savez(tmp_path / f"{number}.npz", time=t, flux=flux)
+    result = run("examine", tmp_path / "0.npz", tmp_path / "1.npz", "--stitch", "--json")
+    assert result.exit_code == 0, result.output
+    (answer,) = map(json.loads, result.stdout.splitlines())
+    assert answer["period_d"] == pytest.approx(23, rel=2e-3)
+    assert answer["file"] == f"{tmp_path / '0.npz'}, {tmp_path / '1.npz'}"
 
 
 def test_examine_of_a_curve_that_is_too_short_is_no_failure(tmp_path):

@@ -16,7 +16,7 @@ from larun.errors import InputError
 from larun.objects import Root
 from larun.paths import Product
 from larun.schema import CLASSES
-from larun.survey.examine import examine
+from larun.survey.examine import examine, examine_stitched
 from larun.survey.wanted import StarArchives
 from tests.loopback import Faults, Library, Loopback
 
@@ -308,3 +308,44 @@ def test_an_outage_is_told_beside_what_the_store_has(fault, mast, lookups):
     assert (stored["status"], silent["status"]) == ("searched", "unreachable")
     (answer,) = examine("Kepler-10", there, JUDGE, archives)
     assert answer["status"] == "unreachable"
+
+
+@pytest.fixture(scope="module")
+def long_period(tmp_path_factory):
+    """Files of three sectors of one star with a planet of 33 d, in its own CSV columns."""
+    folder = tmp_path_factory.mktemp("sectors")
+    for number in range(3):
+        t = 1500 + 27.4 * number + np.arange(0, 26, 1 / 48)
+        flux = 100 * (number + 1) * (1 + np.random.default_rng(number).normal(0, 3e-4, len(t)))
+        offset = (t - 1507.3) / 33.0
+        flux[np.abs(offset - np.rint(offset)) * 33 < 0.12] *= 1 - 3e-3
+        np.savez(folder / f"sector{number}.npz", time=t, flux=flux)
+    return sorted(str(path) for path in folder.iterdir())
+
+
+def test_sectors_of_a_star_are_searched_as_one(long_period, settings):
+    (answer,) = examine_stitched(long_period, settings, JUDGE)
+    assert set(answer) == CONTRACT
+    assert answer["period_d"] == pytest.approx(33, rel=1e-3)
+    assert answer["t0"] == pytest.approx(1507.3, abs=0.02)
+    assert answer["file"] == ", ".join(long_period)
+    assert answer["n_cadences"] == 3 * 26 * 48
+    assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+
+
+def test_a_star_of_the_store_can_be_joined_with_a_file(planet_file, settings):
+    """The same sector twice is one light curve; a star that is not there is said beside."""
+    answers = examine_stitched(["TIC 21", str(planet_file), "TIC 5"], settings, JUDGE)
+    assert [(answer["target"], answer["status"]) for answer in answers] == [(None, "absent"), ("TIC 21", "searched")]
+    assert answers[1]["period_d"] == pytest.approx(PLANETS[21][0], rel=2e-3)
+    assert answers[1]["file"].endswith(f"spoc-120s.zarr, {planet_file}")
+    assert answers[1]["n_cadences"] <= np.isfinite(flux_columns(21)["TIME"]).sum()
+
+
+def test_stars_are_not_mixed_when_joined(settings, tmp_path):
+    save(tmp_path, "nothing.npz", np.full(900, np.nan))
+    answers = examine_stitched(["TIC 21", "TIC 22", str(tmp_path / "nothing.npz")], settings, JUDGE)
+    assert [answer["target"] for answer in answers] == ["TIC 21", "TIC 22", None]
+    assert answers[0]["period_d"] == pytest.approx(PLANETS[21][0], rel=2e-3)
+    assert answers[1]["period_d"] == pytest.approx(PLANETS[22][0], rel=2e-3)
+    assert (answers[2]["status"], "no good cadence" in answers[2]["reason"]) == ("rejected", True)
