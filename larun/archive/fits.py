@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
@@ -36,7 +37,7 @@ class Header:
         self._place = {raw[i : i + 8]: i for i in range((len(raw) - 1) // CARD * CARD, -1, -CARD)}
 
     def __contains__(self, key: str) -> bool:
-        return key.ljust(8).encode() in self._place
+        return _keyword(key) in self._place
 
     def get(self, key: str, default=None):
         """Value of a card as str, bool, int or float; `default` where it is absent or empty.
@@ -46,13 +47,13 @@ class Header:
         ProductCorrupt
             The card does not follow the FITS standard.
         """
-        place = self._place.get(key.ljust(8).encode())
+        place = self._place.get(_keyword(key))
         if place is None:
             return default
+        card = self.raw[place : place + CARD]
         try:
-            value = _card_value(self.raw[place : place + CARD].decode("ascii"))
+            value = _card_value(card)
         except ValueError as error:
-            card = self.raw[place : place + CARD]
             raise ProductCorrupt(f"the header card {card!r} does not follow the FITS standard") from error
         return default if value is None else value
 
@@ -68,10 +69,17 @@ class Header:
         return str(self.get(key, ""))
 
 
-def _card_value(card: str):
-    if card[8:10] != "= ":
+@lru_cache(maxsize=1024)
+def _keyword(key: str) -> bytes:
+    return key.ljust(8).encode()
+
+
+@lru_cache(maxsize=4096)
+def _card_value(card: bytes):
+    """Value of a card; most cards are the same in every file of a sector."""
+    if card[8:10] != b"= ":
         raise ValueError("no value indicator")
-    field = card[10:].strip()
+    field = card.decode("ascii")[10:].strip()
     if field.startswith("'"):
         match = re.match(r"'((?:[^']|'')*)'", field)
         if match is None:

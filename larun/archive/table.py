@@ -78,29 +78,53 @@ class Table:
 
     def _gathered(self, names: list[str]) -> dict[str, np.ndarray]:
         """Columns of numbers of four and eight bytes, in one pass over the rows; nothing where there are others."""
-        fields = [self.dtype.fields[name][:2] for name in names]
-        aligned = not any(n % _WORD for n in (self.dtype.itemsize, self.hdu.data_start, *(at for _, at in fields)))
-        if not aligned or any(dtype.itemsize not in (_WORD, 2 * _WORD) for dtype, _ in fields):
-            return {}
         words = np.frombuffer(self.data, np.uint32, count=len(self.data) // _WORD)
-        if not words.flags.aligned or sys.byteorder != "little":
+        row = _row_of_words(self._layout, tuple(names))
+        if row is None or self.hdu.data_start % _WORD or not words.flags.aligned or sys.byteorder != "little":
             return {}
-        wide = np.array([dtype.itemsize > _WORD for dtype, _ in fields])
-        short = np.empty((int((~wide).sum()), len(self)), np.uint32)
-        long = np.empty((int(wide.sum()), len(self)), np.uint64)
-        _gather(
-            words[self.hdu.data_start // _WORD :],
-            np.uint64(self.dtype.itemsize // _WORD),
-            np.array([at // _WORD for _, at in fields], np.uint64),
-            wide,
-            short,
-            long,
-        )
-        rows = {False: iter(short), True: iter(long)}
-        return {
-            name: next(rows[dtype.itemsize > _WORD]).view(dtype.newbyteorder("="))
-            for name, (dtype, _) in zip(names, fields, strict=True)
-        }
+        n_wide = int(np.count_nonzero(row.wide))
+        short = np.empty((len(names) - n_wide, len(self)), np.uint32)
+        long = np.empty((n_wide, len(self)), np.uint64)
+        _gather(words[self.hdu.data_start // _WORD :], row.length, row.places, row.wide, short, long)
+        lines = {4: iter(short), 8: iter(long)}
+        return {name: next(lines[dtype.itemsize]).view(dtype) for name, dtype in row.dtypes.items()}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Where some columns lie in a row of big-endian words of four bytes.
+
+    Parameters
+    ----------
+    length : uint64
+        Words of a row.
+    places : (column,) uint64
+        First word of each column.
+    wide : (column,) bool
+        Whether it has two words.
+    dtypes : dict
+        Type of each column in native byte order, by name.
+    """
+
+    length: np.uint64
+    places: np.ndarray
+    wide: np.ndarray
+    dtypes: dict[str, np.dtype]
+
+
+@lru_cache(maxsize=64)
+def _row_of_words(layout: bytes, names: tuple[str, ...]) -> _Row | None:
+    """Columns of a plain table by upper-case name; None where not all of them are made up of whole words."""
+    row = _dtype(layout)
+    fields = {name: row.fields[name][:2] for name in names}
+    if row.itemsize % _WORD or any(at % _WORD or kind.itemsize not in (4, 8) for kind, at in fields.values()):
+        return None
+    return _Row(
+        np.uint64(row.itemsize // _WORD),
+        np.array([at // _WORD for _, at in fields.values()], np.uint64),
+        np.array([kind.itemsize == 8 for kind, _ in fields.values()]),
+        {name: kind.newbyteorder("=") for name, (kind, _) in fields.items()},
+    )
 
 
 @njit(cache=True, nogil=True)
