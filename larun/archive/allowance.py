@@ -9,7 +9,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
 
-from larun.archive.breaker import Breaker
+from larun.archive.breaker import Breaker, Tolerance
 from larun.config import ArchiveSettings
 
 _ROUNDING = 1e-6
@@ -31,20 +31,13 @@ class Limits:
         Connections open at any moment.
     requests_per_s : float
         Requests per second in the long run.
-    outage_failures : int
-        Failures in a row after which the service is asked no more, but by one probe at a time.
-    patience_s : float
-        Seconds without service after which it is given up.
-    pause_s, longest_pause_s : float
-        Wait before the first probe, doubled after each up to the longest, seconds.
+    tolerance : Tolerance
+        When it is asked no more, but by one probe at a time.
     """
 
     connections: int
     requests_per_s: float
-    outage_failures: int
-    patience_s: float
-    pause_s: float
-    longest_pause_s: float
+    tolerance: Tolerance
 
     @classmethod
     def of(cls, service: str, settings: ArchiveSettings) -> Limits:
@@ -53,15 +46,8 @@ class Limits:
         return cls(
             connections.get(service, _OTHER_CONNECTIONS),
             settings.requests_per_s,
-            settings.outage_failures,
-            settings.patience_s,
-            settings.backoff_s,
-            settings.max_backoff_s,
+            Tolerance(settings.outage_failures, settings.patience_s, settings.backoff_s, settings.max_backoff_s),
         )
-
-    def breaker(self) -> Breaker:
-        """Breaker of a service that serves."""
-        return Breaker(self.outage_failures, self.patience_s, self.pause_s, self.longest_pause_s)
 
     @property
     def burst(self) -> float:
@@ -143,7 +129,7 @@ class Allowance:
         self._filled = self.now
         self._in_vain: set[int] = set()
         self._enough: list[int] = []
-        self.breaker = self.limits.breaker()
+        self.breaker = Breaker(self.limits.tolerance)
 
     @property
     def open_permits(self) -> int:

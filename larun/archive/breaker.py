@@ -8,13 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
-@dataclass
-class Breaker:
-    """Health of a service.
-
-    It serves until it fails too often in a row, or until somebody doubts it (`doubted`). Then it is out: nobody asks,
-    but one probe at a time, with growing pauses. One success ends that; where none comes for as long as patience
-    lasts, the service is given up, and probed still, should somebody come and ask.
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How much of a service is borne before it is asked no more.
 
     Parameters
     ----------
@@ -30,6 +26,18 @@ class Breaker:
     patience_s: float
     pause_s: float
     longest_pause_s: float
+
+
+@dataclass
+class Breaker:
+    """Health of a service.
+
+    It serves until it fails too often in a row, or until somebody doubts it (`doubted`). Then it is out: nobody asks,
+    but one probe at a time, with growing pauses. One success ends that; where none comes for as long as patience
+    lasts, the service is given up, and probed still, should somebody come and ask.
+    """
+
+    tolerance: Tolerance
     failures: int = field(default=0, init=False)
     """Failures in a row."""
     probe: int | None = field(default=None, init=False)
@@ -91,12 +99,12 @@ class Breaker:
         self.failures += 1
         self._began = now if self._began is None else self._began
         self._last = reason
-        if self._since is None and self.failures >= self.outage_failures:
+        if self._since is None and self.failures >= self.tolerance.outage_failures:
             self._since = now
-            self._pause = min(self.pause_s, self.longest_pause_s)
+            self._pause = min(self.tolerance.pause_s, self.tolerance.longest_pause_s)
             self._schedule_probe(now)
         elif self.probe == permit:
-            self._pause = min(2 * self._pause, self.longest_pause_s)
+            self._pause = min(2 * self._pause, self.tolerance.longest_pause_s)
             self.probe, self.is_proven = None, True
             self._schedule_probe(now)
         if retry_after_s is not None:
@@ -114,12 +122,12 @@ class Breaker:
             return False
         self._began = now if self._began is None else self._began
         self._since = self._next_probe = now
-        self._pause = min(self.pause_s, self.longest_pause_s) / 2
+        self._pause = min(self.tolerance.pause_s, self.tolerance.longest_pause_s) / 2
         return True
 
     def _schedule_probe(self, now: float) -> None:
         """The next probe, the last one when patience ends; after that the service is given up."""
-        left = self._since + self.patience_s - now
+        left = self._since + self.tolerance.patience_s - now
         if left <= 0 and not self.is_given_up:
             self._given_up = (
                 f"{self.failures} requests in a row failed, none served for {now - self._since:.0f} s; "
@@ -132,12 +140,12 @@ class Breaker:
         if self._paused_since is None:
             self._paused_since = now
         since = self._paused_since if self._since is None else self._since
-        if retry_after_s > since + self.patience_s - now:
+        if retry_after_s > since + self.tolerance.patience_s - now:
             self._since = since
-            self._pause = max(self._pause, self.pause_s)
+            self._pause = max(self._pause, self.tolerance.pause_s)
             self._next_probe = now + retry_after_s
             self._given_up = (
                 f"it asks to be left alone for {retry_after_s:.0f} s, longer than this run waits "
-                f"({self.patience_s:.0f} s in all); {self._last}"
+                f"({self.tolerance.patience_s:.0f} s in all); {self._last}"
             )
         self.paused_until = max(self.paused_until, now + retry_after_s)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import quote, urlencode
@@ -19,11 +19,9 @@ from larun.archive.names import bucket_folder, bucket_key, ffi_cadence_s, parse
 from larun.archive.protocol import Fetched
 from larun.archive.wire import Answer
 from larun.config import ArchiveSettings
-from larun.errors import ArchiveError, ArchiveOutage, ArchiveRefused, InputError, ProductAbsent, ProductUnreachable
+from larun.errors import ArchiveOutage, ArchiveRefused, InputError, ProductAbsent, ProductUnreachable
 from larun.paths import Product
 from larun.plan import PlannedTarget, TargetList
-
-log = logging.getLogger(__name__)
 
 PAGE_KEYS = 1000
 """Keys of one page of a listing, as many as S3 gives."""
@@ -64,21 +62,11 @@ class CloudArchive:
         listing.require_known(product)
         lists = listing.lists_client(self.settings, self.budget, patient=False)
         mast = mast_client(self.settings, self.budget, patient=False)
-        try:
-            found = listing.targets(lists, mast, self.settings, product)
-        except (ProductUnreachable, ArchiveError) as error:
-            log.warning("the bulk list of %s is not to be had, the bucket is listed instead: %s", product, error)
-            found = None
-        finally:
-            lists.close()
-            mast.close()
-        try:
-            found = found or self._listed(product)
-            if found is None:
-                there = self.sectors(product.mission, product.author, product.cadence_s)
-                raise InputError(f"the public bucket holds no {product}; {in_words(there)}")
-        except ProductUnreachable as error:
-            raise ArchiveOutage(f"the target list of {product} is not to be had: {error}") from error
+        with closing(mast):
+            found = listing.targets_or(lists, mast, self.settings, product, lambda: self._listed(product))
+        if found is None:
+            there = self.sectors(product.mission, product.author, product.cadence_s)
+            raise InputError(f"the public bucket holds no {product}; {in_words(there)}")
         return found
 
     def sectors(self, mission: str, author: str, cadence_s: int) -> list[int]:

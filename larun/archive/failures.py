@@ -13,7 +13,10 @@ from urllib3 import exceptions as wrong
 
 from larun.errors import ArchiveRefused
 
-_SECRET = re.compile(r"(?i)((?:^|[?&])[^=&]*(?:sign|token|secret|password|passwd|key|credential|auth)[^=&]*=)[^&]*")
+_SECRET = re.compile(
+    r"(?i)((?:^|[?&])[^=&\s]*(?:sig|token|secret|password|passwd|key|credential|auth)[^=&\s]*=)[^&\s]*"
+)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
 class Failure(Exception):
@@ -55,7 +58,13 @@ def redact(url: str) -> str:
     except ValueError:
         return ""
     place = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, place, parts.path, _SECRET.sub(r"\1...", parts.query), ""))
+    query = _SECRET.sub(r"\1...", "%20".join(parts.query.split()))
+    return urlunsplit((parts.scheme, place, parts.path, query, ""))
+
+
+def without_secrets(text: str) -> str:
+    """Text in which every URL is redacted, and every query field outside of one that signs or identifies."""
+    return _SECRET.sub(r"\1...", _URL.sub(lambda found: redact(found[0]), text))
 
 
 def meaning(error: Exception, url: str, within: Waits) -> Failure | ArchiveRefused:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import unquote, urlsplit
 
 from larun.archive.caom import caom_rows
@@ -15,7 +15,7 @@ from larun.archive.http import PROXY_HINT, Client
 from larun.archive.names import ffi_cadence_s, name_of, parse
 from larun.archive.wire import Answer
 from larun.config import ArchiveSettings
-from larun.errors import ArchiveError, ArchiveRefused, InputError, ProductError
+from larun.errors import ArchiveError, ArchiveOutage, ArchiveRefused, InputError, ProductError, ProductUnreachable
 from larun.lightcurve import Star
 from larun.paths import Product
 from larun.plan import PlannedTarget, TargetList
@@ -112,6 +112,36 @@ def targets(lists: Client, mast: Client, settings: ArchiveSettings, product: Pro
     if unlisted := len(known.keys() - names.keys()):
         log.warning("MAST knows %d stars with light curves of %s that %s does not name", unlisted, product, answer.url)
     return TargetList(place(names, known), answer.url, hashlib.sha256(answer.data).hexdigest())
+
+
+def targets_or(
+    lists: Client, mast: Client, settings: ArchiveSettings, product: Product, other: Callable[[], TargetList | None]
+) -> TargetList | None:
+    """Targets by the bulk list, or in another way where that is not to be had; None where there is no such sector.
+
+    Raises
+    ------
+    InputError
+        As in `targets`.
+    ArchiveError
+        Neither is to be had; a refusal of the list counts for more than what the other way met.
+    """
+    found = no_list = None
+    try:
+        found = targets(lists, mast, settings, product)
+    except (ProductUnreachable, ArchiveError) as error:
+        log.warning("the bulk list of %s is not to be had, the archive itself is asked instead: %s", product, error)
+        no_list = error
+    finally:
+        lists.close()
+    try:
+        return found or other()
+    except (ProductUnreachable, ArchiveError) as error:
+        if isinstance(no_list, ArchiveRefused):
+            raise no_list from error
+        if isinstance(error, ArchiveError):
+            raise
+        raise ArchiveOutage(f"the target list of {product} is not to be had: {error}") from error
 
 
 def refuse_html(answer: Answer, expected: str) -> None:

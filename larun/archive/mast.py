@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import quote
@@ -14,17 +13,13 @@ from larun.archive.names import mast_uri, name_of
 from larun.archive.protocol import Fetched
 from larun.config import ArchiveSettings
 from larun.errors import (
-    ArchiveError,
     ArchiveOutage,
-    ArchiveRefused,
     InputError,
     ProductAbsent,
     ProductUnreachable,
 )
 from larun.paths import Product
 from larun.plan import PlannedTarget, TargetList
-
-log = logging.getLogger(__name__)
 
 _PRODUCT_STATUSES = frozenset({404, 410})
 
@@ -61,22 +56,13 @@ class MastArchive:
         """
         listing.require_known(product)
         lists = listing.lists_client(self.settings, self.budget, patient=False)
-        no_list: ProductUnreachable | ArchiveError | None = None
-        try:
-            found = listing.targets(lists, self._client, self.settings, product)
-        except (ProductUnreachable, ArchiveError) as error:
-            log.warning("the bulk list of %s is not to be had, MAST is asked instead: %s", product, error)
-            found, no_list = None, error
-        finally:
-            lists.close()
-        try:
-            found = found or listing.targets_by_query(self._client, self.settings, product)
-        except (ProductUnreachable, ArchiveError) as error:
-            if isinstance(no_list, ArchiveRefused):
-                raise no_list from error
-            if isinstance(error, ArchiveError):
-                raise
-            raise ArchiveOutage(f"the target list of {product} is not to be had: {error}") from error
+        found = listing.targets_or(
+            lists,
+            self._client,
+            self.settings,
+            product,
+            lambda: listing.targets_by_query(self._client, self.settings, product),
+        )
         if found is None:
             there = self.sectors(product.mission, product.author, product.cadence_s)
             raise InputError(f"MAST holds no {product}; {in_words(there)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -11,6 +10,7 @@ from typing import Generic, TypeVar
 import xxhash
 
 from larun.archive.decode import decode, verify
+from larun.archive.failures import without_secrets
 from larun.archive.protocol import Archive, Fetched
 from larun.errors import (
     ArchiveError,
@@ -37,10 +37,6 @@ REASON_LENGTH = 600
 
 _SEVERITY = (Status.CORRUPT, Status.UNREACHABLE, Status.ABSENT)
 """Of what several archives said the first of these is the target's status."""
-
-_CREDENTIALS = re.compile(
-    r"(?<=://)[^/@\s]+@|(?<=[?&])[^=&\s]*(?:signature|credential|token|secret|password)[^&\s]*", re.IGNORECASE
-)
 
 Checked = TypeVar("Checked")
 
@@ -224,8 +220,8 @@ def _examined(
 
 
 def _bounded(reason: str) -> str:
-    """A reason on one line, without credentials of a URL, cut in its middle where it is too long."""
-    text = _CREDENTIALS.sub("", " ".join(reason.split()))
+    """A reason on one line, without secrets, cut in its middle where it is too long."""
+    text = without_secrets(" ".join(reason.split()))
     if len(text) <= REASON_LENGTH:
         return text
     half = REASON_LENGTH // 2 - 3

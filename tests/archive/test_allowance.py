@@ -1,20 +1,21 @@
 """The limits of one service, driven by a clock of the test's own."""
 
 import heapq
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from larun.archive.allowance import Allowance, Limits, Verdict
+from larun.archive.breaker import Tolerance
 
 GO, PROBE, YIELD, GRANTED, OUTAGE = Verdict.GO, Verdict.PROBE, Verdict.YIELD, Verdict.GRANTED, Verdict.OUTAGE
-LIMITS = Limits(
-    connections=2, requests_per_s=1000.0, outage_failures=3, patience_s=100.0, pause_s=1.0, longest_pause_s=8.0
-)
+TOLERANCE = Tolerance(outage_failures=3, patience_s=100.0, pause_s=1.0, longest_pause_s=8.0)
+LIMITS = Limits(connections=2, requests_per_s=1000.0, tolerance=TOLERANCE)
 
 
-def limits(**changes) -> Limits:
-    return Limits(**{name: getattr(LIMITS, name) for name in LIMITS.__slots__} | changes)
+def limits(connections: int = 2, requests_per_s: float = 1000.0, **tolerance: float) -> Limits:
+    return Limits(connections, requests_per_s, replace(TOLERANCE, **tolerance))
 
 
 def verdicts(allowance: Allowance, now: float) -> dict[int, Verdict]:

@@ -20,7 +20,7 @@ import pytest
 import larun.config
 from larun.archive import connections, wire
 from larun.archive.decode import decode
-from larun.archive.failures import redact
+from larun.archive.failures import redact, without_secrets
 from larun.archive.http import Client
 from larun.archive.wire import retry_after
 from larun.errors import ArchiveOutage, ArchiveRefused, ProductUnreachable
@@ -291,6 +291,14 @@ def test_secrets_of_an_url_appear_nowhere(caplog):
 )  # fmt: skip
 def test_redaction(url, shown):
     assert redact(url) == shown
+    assert without_secrets(f"it said: {url} and ended") == f"it said: {shown} and ended"
+
+
+def test_secrets_of_a_text_without_a_url():
+    assert without_secrets("GET /a?uri=x&sig=1&Token=ab%20c answers 403") == (
+        "GET /a?uri=x&sig=...&Token=... answers 403"
+    )
+    assert redact("http://host/a?token=ab cd&x=1") == "http://host/a?token=...&x=1"
 
 
 def test_retry_after_in_seconds_and_as_a_date():

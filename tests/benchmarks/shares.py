@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import multiprocessing
 import resource
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from larun.archive.fits import BLOCK, ones_complement_sum
 from larun.config import Settings
 from larun.objects import Root
 from larun.paths import Product
+from larun.store.sector import create_sector
 from larun.survey.archives import open_archives
 from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 
@@ -63,15 +65,19 @@ class Spent:
 
 
 def ingest_with_workers(
-    root: Root, spec: str, product: Product, settings: Settings, workers: int = 2
+    root: Root, spec: str, product: Product, settings: Settings, workers: int = 2, *, rehearsed: bool = False
 ) -> tuple[list[Spent], float]:
-    """Ingest a sector; what each worker spent, and wall seconds from the first group to the last."""
+    """Ingest a sector; what each worker spent, and wall seconds from the first group to the last.
+
+    Where it is `rehearsed` each worker first ingests a shard into a root of its own, which is not counted: what a
+    process does once, such as imports, loading of what is compiled and the first use of its memory.
+    """
     archives = open_archives(spec, settings)
     plan = start_ingest(root, archives, product, settings.ingest)
     for archive in archives:
         archive.close()
     context = multiprocessing.get_context("spawn")
-    with BudgetServer(settings.archives) as budget:
+    with BudgetServer(settings.archives) as budget, tempfile.TemporaryDirectory() as folder:
         archives = open_archives(spec, settings, budget.address)
         size = settings.ingest.shards_per_task
         tasks, said = context.Queue(), context.Queue()
@@ -80,7 +86,13 @@ def ingest_with_workers(
             tasks.put(IngestWork.of(root, archives, plan, shards, settings.ingest))
         for _ in range(workers):
             tasks.put(None)
-        processes = [context.Process(target=_work, args=(tasks, said)) for _ in range(workers)]
+        rehearsals: list[IngestWork | None] = [None] * workers
+        for number in range(workers * rehearsed):
+            place = Root(f"{folder}/{number}")
+            plan.save(place)
+            create_sector(place, plan)
+            rehearsals[number] = IngestWork.of(place, archives, plan, (0,), settings.ingest)
+        processes = [context.Process(target=_work, args=(rehearsal, tasks, said)) for rehearsal in rehearsals]
         for process in processes:
             process.start()
         answers = [said.get() for _ in processes]
@@ -93,12 +105,16 @@ def ingest_with_workers(
     return list(spent), max(ended) - min(started)
 
 
-def _work(tasks, said) -> None:
-    """Work of one process: groups until there are no more."""
+def _work(rehearsal: IngestWork | None, tasks, said) -> None:
+    """Work of one process: a rehearsal, and then groups until there are no more."""
     stages = dict.fromkeys(STAGES, 0.0)
-    ones_complement_sum(bytes(BLOCK))  # compiles, as the start of a worker does once
-    targets, cpu_s, started = 0, 0.0, time.time()
+    targets, cpu_s, started = 0, 0.0, 0.0
     try:
+        if rehearsal is None:
+            ones_complement_sum(bytes(BLOCK))  # compiles, as the start of a worker does once
+        else:
+            ingest_shards(rehearsal)
+        started = time.time()
         with watched(stages):
             while (work := tasks.get()) is not None:
                 before = time.process_time()
