@@ -295,8 +295,11 @@ class TrainingSettings(Section):
         0, ge=0, le=20, description="folds of a cross-validation by star that the model card reports beside; 0 for none"
     )
     tune: int = Field(0, ge=0, description="trials of a search for better settings before the training; 0 for none")
-    pretrain_epochs: int = Field(
-        0, ge=0, description="passes of self-supervised contrastive pre-training, which needs no label"
+    pretrain_epochs: int = Field(0, ge=0, description="passes of pre-training, which needs no label; 0 for none")
+    pretrain_on: Literal["views", "windows", "transits"] = Field(
+        "views",
+        description="contrastive on views of events, or on raw windows of quiet light curves; or marking the transits "
+        "that are injected into such windows (wavenet)",
     )
     start_from: str = Field("", description="bundle whose weights training goes on from; empty for random weights")
     teachers: tuple[str, ...] = Field(

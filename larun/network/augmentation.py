@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
 
 from larun.config import AugmentationSettings
 from larun.schema import VIEW_DEFINITION, VIEW_LENGTH
+
+WINDOW = (("window", VIEW_LENGTH),)
+"""Parts of a vector that is one stretch of light curve, see `larun.windows`."""
 
 
 class Augmentation(keras.layers.Layer):
@@ -22,13 +27,21 @@ class Augmentation(keras.layers.Layer):
         How far.
     seed : int
         Seed of all draws.
+    parts : sequence of (str, int)
+        Names and lengths of what a vector is a strip of: the views, or one `WINDOW`.
     """
 
-    def __init__(self, settings: AugmentationSettings, seed: int, **kwargs):
+    def __init__(
+        self,
+        settings: AugmentationSettings,
+        seed: int,
+        parts: Sequence[tuple[str, int]] = tuple(VIEW_DEFINITION["views"]),
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.settings = settings
         self.seed_generator = keras.random.SeedGenerator(seed)
-        start, length, in_depth, partner, shift = _layout()
+        start, length, in_depth, partner, shift = _layout(parts)
         self._start, self._length = start, length
         self._place = np.arange(VIEW_LENGTH) - start
         self._in_depth, self._partner = in_depth, partner
@@ -97,19 +110,19 @@ class Mixup(keras.layers.Layer):
         return mixed(views), mixed(targets)
 
 
-def _layout():
+def _layout(parts: Sequence[tuple[str, int]]):
     """Start, length, whether in depth units, start of the swap partner, and unit of shift, per sample."""
     start, length, in_depth, partner, shift = (np.zeros(VIEW_LENGTH, np.float32) for _ in range(5))
     starts, at = {}, 0
-    for name, n in VIEW_DEFINITION["views"]:
+    for name, n in parts:
         starts[name] = at
         at += n
     swap = {"odd": "even", "even": "odd"}
     durations = 2.0 * VIEW_DEFINITION["half_width_durations"]
-    for name, n in VIEW_DEFINITION["views"]:
+    for name, n in parts:
         view = slice(starts[name], starts[name] + n)
         start[view], length[view] = starts[name], n
-        in_depth[view] = name not in ("depth", "sector")
+        in_depth[view] = name not in ("depth", "sector", "window")
         partner[view] = starts[swap.get(name, name)]
-        shift[view] = {"sector": n, "global": 0.0}.get(name, n / durations)
+        shift[view] = {"sector": n, "window": n, "global": 0.0}.get(name, n / durations)
     return start, length, in_depth, partner, shift

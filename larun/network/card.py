@@ -99,6 +99,7 @@ def _training(manifest: dict[str, Any]) -> list[str]:
             f"| {side}, {source} | " + " | ".join(str(counts[name]) for name in CLASSES) + " |"
             for source, counts in sorted(data["views"][side].items())
         ]
+    lines += _pretraining(done.get("pretraining"))
     lines += _tuning(manifest)
     if data["held_out_stars"]:
         lines += ["", "Only scored, by decision rather than by lot: " + ", ".join(data["held_out_stars"]) + "."]
@@ -146,6 +147,24 @@ def _folds(kfold: dict[str, Any]) -> list[str]:
         if source != "all":
             lines += ["", f"{source.capitalize()}:", "", *_classes(scores)]
     return lines
+
+
+def _pretraining(done: dict[str, Any] | None) -> list[str]:
+    if not done:
+        return []
+    losses = done["losses"]
+    said = (
+        f"Pre-trained on {done['on']}, {done['examples']} of them, in {len(losses)} epochs; loss {losses[0]:.3f} to "
+        f"{losses[-1]:.3f}."
+    )
+    scores = done.get("localisation")
+    if scores:
+        said += (
+            f" Transits marked in {scores['windows']} windows of held-out stars: intersection over union "
+            f"{scores['iou']:.3f}; of {scores['events']} events {scores['found']} found, event precision "
+            f"{scores['precision']:.3f}, recall {scores['recall']:.3f}, F1 {scores['f1']:.3f}."
+        )
+    return ["", said]
 
 
 def _tuning(manifest: dict[str, Any]) -> list[str]:

@@ -6,6 +6,8 @@ views of light curves that nobody has labelled teach the network too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -13,6 +15,7 @@ from keras import layers, ops
 from larun.config import AugmentationSettings, TrainingSettings
 from larun.network.augmentation import Augmentation
 from larun.network.memory import naming_batch_size
+from larun.schema import VIEW_DEFINITION
 
 TEMPERATURE = 0.2
 PROJECTION = 32
@@ -25,6 +28,7 @@ def pretrain(
     views: np.ndarray,
     training: TrainingSettings,
     augmentation: AugmentationSettings,
+    parts: Sequence[tuple[str, int]] = tuple(VIEW_DEFINITION["views"]),
 ) -> list[float]:
     """Teach a network to know a view again; its classes are learnt afterwards.
 
@@ -38,13 +42,15 @@ def pretrain(
         `pretrain_epochs`, `batch_size`, `learning_rate`, `seed`.
     augmentation : AugmentationSettings
         Variations; mixup is left out.
+    parts : sequence of (str, int)
+        What a vector is a strip of, see `Augmentation`.
 
     Returns
     -------
     list of float
         Mean loss of each epoch.
     """
-    trainer = _trainer(network, augmentation, training.seed)
+    trainer = _trainer(network, augmentation, training.seed, parts)
     trainer.compile(
         optimizer=keras.optimizers.AdamW(training.learning_rate, weight_decay=training.weight_decay, clipnorm=1.0),
         loss=contrastive_loss,
@@ -80,12 +86,14 @@ def contrastive_loss(_, pairs):
     return -0.5 * (right[:n] + right[n:])
 
 
-def _trainer(network: keras.Model, augmentation: AugmentationSettings, seed: int) -> keras.Model:
+def _trainer(
+    network: keras.Model, augmentation: AugmentationSettings, seed: int, parts: Sequence[tuple[str, int]]
+) -> keras.Model:
     encoder = keras.Model(network.inputs, network.get_layer(LOGITS).input)
     project = keras.Sequential([layers.Dense(2 * PROJECTION, activation="relu"), layers.Dense(PROJECTION)])
     views = keras.Input(network.input_shape[1:])
     vectors = [
-        layers.UnitNormalization()(project(encoder(Augmentation(augmentation, seed + number)(views))))
+        layers.UnitNormalization()(project(encoder(Augmentation(augmentation, seed + number, parts)(views))))
         for number in (0, 1)
     ]
     return keras.Model(views, layers.Concatenate()(vectors))

@@ -40,6 +40,7 @@ from larun.network.logbook import LOG_FILE, event_file
 from larun.network.optimise import State, predict
 from larun.network.plots import plot_files
 from larun.network.predictions import PREDICTIONS_FILE, predictions_table
+from larun.network.pretraining import Quiet, quiet_curves
 from larun.network.recipe import (
     identity,
     load_start,
@@ -97,12 +98,13 @@ def train(
     start, teachers = load_start(settings, root), load_teachers(settings, root)
     version = new_version(root, settings)
     elsewhere = output_root(settings)
+    quiet = quiet_curves(settings, curves)
     data = training_views(settings, preparing or _log_preparation, curves)
     if settings.training.epochs == 0:
         _log_views(data)
         return None
     checkpoints = Checkpoints(root, identity(settings, data, start, teachers))
-    bundle = fit(settings, data, version, progress or (lambda done: None), start, teachers, checkpoints)
+    bundle = fit(settings, data, version, progress or (lambda done: None), start, teachers, quiet, checkpoints)
     save_bundle(bundle, root, paths.bundle(bundle.name, bundle.version))
     if elsewhere:
         save_bundle(bundle, elsewhere, "")
@@ -118,6 +120,7 @@ def fit(
     progress: Callable[[int], None],
     start: Bundle | None = None,
     teachers: Sequence[Bundle] = (),
+    quiet: Quiet = Quiet(),  # noqa: B008 - frozen
     checkpoints: Checkpoints | None = None,
 ) -> Bundle:
     """Fit, quantise, calibrate and score a network on labelled views.
@@ -136,6 +139,8 @@ def fit(
         Where the weights come from; by default they are random.
     teachers : sequence of Bundle
         Whose networks the network learns from beside the labels.
+    quiet : Quiet
+        Light curves that it is pre-trained on, see `larun.network.pretraining`.
     checkpoints : Checkpoints, optional
         Where the training is kept from epoch to epoch, and goes on from.
     """
@@ -145,13 +150,13 @@ def fit(
         settings, extra["tuning"] = tune(
             settings,
             settings.training.tune,
-            lambda tried, after: Run(tried, start, teachers).train(parts[TRAIN], parts[VALIDATION], after=after),
+            lambda tried, after: Run(tried, start, teachers, quiet).train(parts[TRAIN], parts[VALIDATION], after=after),
         )
     if settings.training.kfold:
         seen = concatenate([parts[TRAIN], parts[VALIDATION]])
-        fitted = partial(_fitted, Run(settings, start, teachers, checkpoints))
+        fitted = partial(_fitted, Run(settings, start, teachers, quiet, checkpoints))
         extra["kfold"] = cross_validate(seen, settings.training.kfold, settings.training.seed, fitted)
-    run = Run(settings, start, teachers, checkpoints)
+    run = Run(settings, start, teachers, quiet, checkpoints)
     state = run.train(parts[TRAIN], parts[VALIDATION], lambda state: progress(state.epoch), "network")
     progress(settings.training.epochs)
     files = quantise.export(
@@ -255,6 +260,7 @@ def _history(state: State) -> dict[str, Any]:
         "chosen_by": "mean average precision on the validation stars",
         "best_validation_ap": round(best["val_ap"], 5),
         "best_validation_loss": round(best["val_loss"], 5),
+        "pretraining": state.pretraining or None,
     }
 
 

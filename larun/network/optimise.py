@@ -77,12 +77,15 @@ class State:
         Epoch of the best validation, counted from 1; 0 before the first.
     best_weights : list of array
         Network's weights then.
+    pretraining : dict
+        What came before the first epoch, for the record; empty where nothing did.
     """
 
     epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_weights: list[np.ndarray] = field(default_factory=list)
+    pretraining: dict[str, Any] = field(default_factory=dict)
 
     @property
     def waited(self) -> int:

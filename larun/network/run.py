@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,12 +11,10 @@ from larun.bundles import Bundle
 from larun.config import Settings
 from larun.network.architectures import build
 from larun.network.checkpoint import Checkpoints
-from larun.network.contrast import pretrain
 from larun.network.labelled import LabelledViews
 from larun.network.optimise import Judged, Samples, State, Training, class_weights, hard_targets
+from larun.network.pretraining import Quiet, teach
 from larun.network.restore import load_network, load_weights
-
-log = logging.getLogger(__name__)
 
 
 class Run:
@@ -31,6 +28,8 @@ class Run:
         Where the weights come from.
     teachers : sequence of Bundle
         Whose networks it learns from beside the labels.
+    quiet : Quiet
+        Light curves that it is pre-trained on.
     checkpoints : Checkpoints, optional
         Where the training is kept.
     """
@@ -40,9 +39,11 @@ class Run:
         settings: Settings,
         start: Bundle | None = None,
         teachers: Sequence[Bundle] = (),
+        quiet: Quiet = Quiet(),  # noqa: B008 - frozen
         checkpoints: Checkpoints | None = None,
     ):
         self.settings, self.start, self.teachers, self.checkpoints = settings, start, teachers, checkpoints
+        self.quiet = quiet
         self.record: dict[str, Any] = {}
 
     def train(
@@ -69,8 +70,7 @@ class Run:
         if kept:
             kept.load(stage, training)
         if s.training.pretrain_epochs and not training.state.epoch:
-            losses = pretrain(self.network, train.views, s.training, s.augmentation)
-            log.info("pre-trained on %d views, contrastive loss %.3f to %.3f", len(train), losses[0], losses[-1])
+            training.state.pretraining = teach(self.network, s, train.views, self.quiet)
 
         def done(state: State) -> None:
             if kept:

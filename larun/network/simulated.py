@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -129,3 +129,12 @@ def _example(row: dict[str, Any], hourly_ppm: float) -> Example | None:
     if label in (PLANET, BINARY):
         known = (Ephemeris(row["period_d"], row["t0_btjd"], row["duration_h"]),)
     return Example(f"simulated {row['target_id']}", label, SIMULATED, row["kind"], known)
+
+
+def simulated_quiet(settings: Settings) -> Iterator[tuple[str, LightCurve]]:
+    """Names and light curves of the quiet stars of the simulated training sector."""
+    wanted = settings.simulate.model_copy(update=FRACTIONS | {"stars": settings.dataset.stars})
+    sector = SimulatedSector(wanted, TRAINING_SECTOR)
+    for row in sector.truth.to_pylist():
+        if CLASSES.index(row["class6"]) == NOISE:
+            yield f"simulated {row['target_id']}", sector.light_curve(row["target_id"])
