@@ -55,6 +55,7 @@ SHOWN_COLUMNS = (
     "snr",
     "sde",
     "n_transits",
+    "parent",
     "tmag",
     "ra",
     "dec",
