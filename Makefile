@@ -47,6 +47,7 @@ test: lint
 
 bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks.search --json
+	$(BIN)/python -m tests.benchmarks.detrend --json
 	$(BIN)/python -m tests.benchmarks.recovery --json
 	$(BIN)/python -m tests.benchmarks.stages --json
 	$(BIN)/python -m tests.benchmarks.storage --json
