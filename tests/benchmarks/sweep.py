@@ -1,0 +1,178 @@
+"""Sweeps of whole sectors by two worker processes: minutes, targets per second, memory, and cost by size.
+
+``python -m tests.benchmarks.sweep --json`` prints one JSON object as its last line. One shard of simulated stars is
+ingested for each cadence; a sector repeats it as often as it takes, its objects linked to the same files and its
+targets numbered on, so that every target is read, checked against its record, searched, classified and written. The
+files are in the memory of the machine after the first reading, as the objects of a fast store would be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from larun import ledger
+from larun.config import Settings
+from larun.objects import Root
+from larun.paths import Product
+from larun.plan import Plan, load_plan
+from larun.store.sector import SHARD_ARRAYS, create_sector, object_path
+from larun.survey.archives import open_archives
+from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
+from larun.survey.sweep import SweepRun, SweepWork, finish_sweep, pending_groups, start_sweep, sweep_shards
+from tests.benchmarks.machine import machine, versions
+
+FLAT = 0.10
+SHARD = 256
+ID_STEP = 10**10
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one worker process spent on some shards: targets, CPU seconds, most memory so far, when it was done."""
+
+    worker: int
+    targets: int
+    cpu_s: float
+    peak_mb: float
+    ended: float
+
+
+def seed_sector(root: Root, cadence_s: int) -> Plan:
+    """Ingest one shard of simulated stars."""
+    settings = Settings(
+        simulate={"stars": SHARD, "cadence_s": cadence_s}, ingest={"shard_targets": SHARD, "fetch_threads": 1}
+    )
+    product = Product("tess", 1, "simulated", cadence_s)
+    archives = open_archives("simulated", settings)
+    plan = start_ingest(root, archives, product, settings.ingest)
+    ingest_shards(IngestWork.of(root, archives, plan, [0], settings.ingest))
+    return load_plan(root, product)
+
+
+def tile(seed_root: Root, seed: Plan, root: Root, targets: int) -> Plan:
+    """A sector of at least `targets` stars, in whole shards, that repeats the one shard of another."""
+    record = ledger.read_record(seed_root, seed, 0)
+    shards = -(-targets // SHARD)
+    numbered = [
+        replace(t, star=replace(t.star, target_id=t.star.target_id + k * ID_STEP))
+        for k in range(shards)
+        for t in seed.targets
+    ]
+    plan = replace(seed, targets=tuple(numbered))
+    plan.save(root)
+    create_sector(root, plan)
+    for k in range(shards):
+        for array in SHARD_ARRAYS:
+            source = Path(seed_root.full(object_path(seed, array.name, 0)))
+            if source.exists():
+                place = Path(root.full(object_path(plan, array.name, k)))
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.link(source, place)
+        outcomes = tuple(replace(o, target_id=o.target_id + k * ID_STEP) for o in record.outcomes)
+        ledger.write_record(root, plan.product, replace(record, plan_digest=plan.digest, shard=k, outcomes=outcomes))
+    return plan
+
+
+def sweep(root: Root, plan: Plan, workers: int) -> dict:
+    """Sweep a sector with some worker processes, and rank and publish it."""
+    settings = Settings()
+    run = start_sweep(root, plan.product, settings)
+    groups = pending_groups(root, run, settings.sweep.shards_per_task)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        # Every worker loads its modules and compiled code once, as the workers of a cluster do; not counted.
+        list(pool.map(_warm, [(root, run, settings)] * workers))
+        started = time.time()
+        spent = list(pool.map(_sweep, [SweepWork(root, run, group, settings) for group in groups]))
+    ended = max(one.ended for one in spent)
+    before = time.process_time()
+    summary = finish_sweep(root, run, settings)
+    rank_s = time.process_time() - before
+    n = sum(one.targets for one in spent)
+    cpu_s = sum(one.cpu_s for one in spent)
+    return {
+        "cadence_s": plan.product.cadence_s,
+        "targets": n,
+        "workers": workers,
+        "minutes": (ended - started) / 60,
+        "targets_per_s": n / (ended - started),
+        "cpu_ms_per_target": 1e3 * cpu_s / n,
+        "targets_per_s_per_core": n / cpu_s,
+        "minutes_of_cpu_per_core": cpu_s / workers / 60,
+        "peak_mb_of_a_worker": max(one.peak_mb for one in spent),
+        "rank_and_publish_cpu_s": rank_s,
+        "candidates": summary["n_candidates"],
+    }
+
+
+def _warm(given: tuple[Root, SweepRun, Settings]) -> None:
+    """Search one shard without writing anything."""
+    from larun.bundles import load_bundle
+    from larun.network.infer import Classifier
+    from larun.survey.sweep import detect
+
+    root, run, settings = given
+    work = SweepWork(root, run, (0,), settings)
+    detect(work, load_plan(root, run.product), 0, Classifier(load_bundle(run.bundle, root)))
+
+
+def _sweep(work: SweepWork) -> Spent:
+    before = time.process_time()
+    counts = sweep_shards(work)
+    cpu_s = time.process_time() - before
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Spent(os.getpid(), sum(counts.values()), cpu_s, peak_mb, time.time())
+
+
+def measure(sizes: dict[int, list[int]], workers: int) -> dict:
+    """Sweep sectors of each cadence and size."""
+    swept = []
+    for cadence_s, targets in sizes.items():
+        with tempfile.TemporaryDirectory() as folder:
+            seed_root = Root(f"{folder}/seed")
+            seed = seed_sector(seed_root, cadence_s)
+            for number, size in enumerate(targets):
+                root = Root(f"{folder}/{number}")
+                swept.append(sweep(root, tile(seed_root, seed, root, size), workers))
+    result = {"sectors": swept}
+    for cadence_s, targets in sizes.items():
+        costs = [s["cpu_ms_per_target"] for s in swept if s["cadence_s"] == cadence_s]
+        if len(targets) > 1:
+            result[f"largest_over_smallest_{cadence_s}s"] = costs[-1] / costs[0]
+            result[f"flat_{cadence_s}s"] = abs(costs[-1] / costs[0] - 1) <= FLAT
+    whole = [s for s in swept if s["cadence_s"] == 120 and s["targets"] >= 19_000]
+    if whole:
+        result["two_minute_sector_under_5_minutes"] = whole[-1]["minutes"] < 5
+    return result
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    parser.add_argument("--two-minute", type=int, default=20_000, help="targets of the large 2-min sector; 0 for none")
+    parser.add_argument("--ten-minute", type=int, default=200_000, help="the same at 10 min")
+    parser.add_argument("--small", type=int, default=2_000, help="targets of the small sector of each")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    large = {120: options.two_minute, 600: options.ten_minute}
+    sizes = {cadence: [n for n in (options.small, size) if n] for cadence, size in large.items() if size}
+    result = {
+        "machine": machine(),
+        "versions": versions("larun", "numpy", "numba", "zarr", "ai-edge-litert"),
+        **measure(sizes, options.workers),
+    }
+    print(json.dumps(result) if options.json else json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
