@@ -111,7 +111,7 @@ def _flatten(
     if settings.cotrend and group is not None:
         shared = cotrend(flux, time, cadence_d, group)
         flux -= shared
-    sigma = clip(flux, isolated_dips=isolated)
+    sigma = clip(flux, time, isolated_dips=isolated)
     seen = variability(relative, flux, time, cadence_d)
     seen["n_waves"] = np.zeros(len(relative), np.uint8)
     if settings.prewhiten:
@@ -120,7 +120,7 @@ def _flatten(
             flat = detrend(calm[None], time, settings.window_d)
             if shared is not None:
                 flat -= shared[row]
-            scatter = clip(flat, isolated_dips=isolated)
+            scatter = clip(flat, time, isolated_dips=isolated)
             if transit_scatter(flat[0], cadences) < LESS * transit_scatter(flux[row], cadences):
                 flux[row], sigma[row], seen["n_waves"][row] = flat[0], scatter[0], n_waves
     return Flat(flux, sigma, seen)

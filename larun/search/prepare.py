@@ -18,6 +18,21 @@ CLIP_SIGMA = 4.0
 ISOLATED_SIGMA = 6.0
 """Single cadences this far below the trend, with both neighbours within half of that, are left out too."""
 
+CALM_SHARE = 0.2
+"""... or within this share of its depth."""
+
+RESTLESS_BLOCKS = 2
+"""Parts of a day that are masked as a whole where the flux jumps from cadence to cadence, as when pointing is lost."""
+
+JUMP_SIGMA = 5.0
+"""A cadence jumps if its second difference exceeds so many standard deviations of white noise."""
+
+RESTLESS_SHARE = 0.25
+"""Share of jumps in a restless part; a short eclipse bends the flux at fewer of its cadences."""
+
+RESTLESS_WHITE = 0.4
+"""In a restless part so much of the variance is white; in one with a long eclipse next to nothing."""
+
 
 def bad_bits(mission: str, author: str, settings: SearchSettings) -> int:
     """Quality bits that hide a cadence; 0 for a mission whose bits are not known."""
@@ -96,13 +111,17 @@ def _obstacle(count: int, level: float, spread: float) -> str:
     return ""
 
 
-def clip(detrended: np.ndarray, isolated_dips: bool) -> np.ndarray:
-    """Set outliers of each star to NaN, in place: bright cadences, and single low ones that are no transits.
+def clip(detrended: np.ndarray, time: np.ndarray, isolated_dips: bool) -> np.ndarray:
+    """Set to NaN, in place, what is no signal.
+
+    That is bright cadences, single low ones that are no transits, and parts of a day in which the flux jumps.
 
     Parameters
     ----------
     detrended : (star, cadence) float32
         Around 1.
+    time : (cadence,) float64
+        Days, increasing.
     isolated_dips : bool
         Leave out all single low cadences. Only right where the shortest transit spans several cadences, so that a dip
         of one cadence cannot be one; otherwise only those are left out that stay alone in the whole light curve,
@@ -115,13 +134,13 @@ def clip(detrended: np.ndarray, isolated_dips: bool) -> np.ndarray:
 
     Notes
     -----
-    Dips of two or more cadences are never touched.
+    Dips of two or more cadences are only touched where the flux is restless.
     """
-    return _clip(detrended, isolated_dips)
+    return _clip(detrended, np.floor(time * RESTLESS_BLOCKS).astype(np.int64), isolated_dips)
 
 
 @njit(cache=True, nogil=True)
-def _clip(detrended, isolated_dips):
+def _clip(detrended, block, isolated_dips):
     n_stars, n = detrended.shape
     sigmas = np.empty(n_stars)
     work = np.empty(n, np.float32)
@@ -131,6 +150,7 @@ def _clip(detrended, isolated_dips):
         sigmas[star] = sigma
         if not sigma > 0:
             continue
+        _mask_restless(flux, block, sigma)
         high = np.float32(level + CLIP_SIGMA * sigma)
         calm = np.float32(level - 0.5 * ISOLATED_SIGMA * sigma)
         low = np.float32(level - ISOLATED_SIGMA * sigma)
@@ -141,11 +161,13 @@ def _clip(detrended, isolated_dips):
                 continue
             if value > high:
                 flux[k] = np.nan
-            elif value < low and before > calm:
+            elif value < low:
+                near = min(calm, np.float32(level - CALM_SHARE * (level - value)))
                 after = k + 1
                 while after < n and not np.isfinite(flux[after]):
                     after += 1
-                if (after == n or flux[after] > calm) and (isolated_dips or _alone(flux, np.float32(level), value)):
+                single = before > near and (after == n or flux[after] > near)
+                if single and (isolated_dips or _alone(flux, np.float32(level), value)):
                     flux[k] = np.nan
             before = value
     return sigmas
@@ -159,3 +181,33 @@ def _alone(flux, level, value):
     for other in flux:
         count += other < half
     return count <= 2
+
+
+@njit(cache=True, nogil=True)
+def _mask_restless(flux, block, sigma):
+    """Set whole blocks of the cadences of one star to NaN in which the flux jumps from cadence to cadence.
+
+    A cadence jumps if its second difference with its neighbours exceeds `JUMP_SIGMA` of that of white noise. In white
+    noise the mean square of second differences is six times the variance, in what is smooth it is far less.
+    """
+    n = len(flux)
+    limit = np.float32(JUMP_SIGMA * np.sqrt(6.0) * sigma)
+    start = 0
+    while start < n:
+        stop = start
+        jumps = seen = 0
+        total = squares = differences = 0.0
+        while stop < n and block[stop] == block[start]:
+            if 0 < stop < n - 1:
+                second = flux[stop - 1] - np.float32(2) * flux[stop] + flux[stop + 1]
+                if np.isfinite(second):
+                    seen += 1
+                    jumps += abs(second) > limit
+                    total += flux[stop] - np.float32(1)
+                    squares += (flux[stop] - np.float32(1)) ** 2
+                    differences += second * second
+            stop += 1
+        variance = squares - total * total / max(seen, 1)
+        if jumps > max(RESTLESS_SHARE * seen, 3) and differences > 6.0 * RESTLESS_WHITE * variance:
+            flux[start:stop] = np.nan
+        start = stop

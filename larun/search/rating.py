@@ -50,6 +50,10 @@ WHOLE = 0.9
 LEAST_DIFFERENCE = 0.05
 """Odd and even transits that differ by a smaller share of their depth are alike: detrending makes as much."""
 
+DEPTH_ERROR = 0.1
+"""Depths of single transits scatter by this share without meaning anything: where exposures fall on their edges, and
+what detrending does to them."""
+
 BINS_PER_DURATION = 3
 """Phase bins in which other dips and bumps are looked for."""
 
@@ -85,11 +89,10 @@ def rate(sums, box, usual_duration):
     red = box.noise * np.sqrt(full)
     power, _, _ = template_power(sums, box.period, box.middle, box.duration)
     box.strength = np.sqrt(max(power, box.power)) / red
-    kept, box.chi2 = _consistency(count, total, level, SEEN * full)
+    kept, box.chi2 = _consistency(count, total, level, red, SEEN * full)
     box.trimmed = box.strength * min(max(kept, 0.0), 1.0)
     dip, bump = rivals(sums, box.period, box.middle, box.duration)
     box.dip, box.bump = dip / red, bump / red
-    box.chi2 /= red * red
     box.score = _score(box, usual_duration)
 
 
@@ -106,7 +109,7 @@ def _score(box, usual_duration):
 
 
 @njit(cache=True, nogil=True)
-def _consistency(count, total, level, least):
+def _consistency(count, total, level, red, least):
     """How alike the transits are.
 
     Returns
@@ -114,24 +117,26 @@ def _consistency(count, total, level, least):
     kept : float
         Share of the mean depth that is left without the transit that helps most; 0 for a single transit.
     chi2 : float
-        Reduced chi-square of the depths about their mean, at white noise.
+        Reduced chi-square of the depths about their mean.
     """
-    n = s = squares = 0.0
+    n = s = 0.0
     seen = 0
     for k in range(len(count)):
         if count[k] >= least:
-            lost = level * count[k] - total[k]
             seen += 1
             n += count[k]
-            s += lost
-            squares += lost * lost / count[k]
+            s += level * count[k] - total[k]
     if seen < 2 or s <= 0:
         return 0.0, 1.0
+    mean = s / n
     depth = np.inf
+    chi2 = 0.0
     for k in range(len(count)):
         if count[k] >= least:
-            depth = min(depth, (s - level * count[k] + total[k]) / (n - count[k]))
-    return depth * n / s, (squares - s * s / n) / (seen - 1)
+            lost = level * count[k] - total[k]
+            depth = min(depth, (s - lost) / (n - count[k]))
+            chi2 += (lost / count[k] - mean) ** 2 / (red * red / count[k] + (DEPTH_ERROR * mean) ** 2)
+    return depth / mean, chi2 / (seen - 1)
 
 
 @njit(cache=True, nogil=True)

@@ -14,7 +14,7 @@ from larun.search.rating import BOX, rate
 from larun.search.transits import cumulative, lookup_table
 from larun.units import HOURS_PER_DAY, transit_duration_h
 
-HARMONIC_RATIOS = np.array([1 / 3, 0.5, 2 / 3, 1.5, 2.0, 3.0])
+HARMONIC_RATIOS = np.array([1 / 5, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 2, 2.0, 3.0])
 """Periods that are tried beside the best one."""
 
 COARSE, MIDDLE, FINE = (0.2, 0.05), (0.1, 0.05), (0.05, 0.01)

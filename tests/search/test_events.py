@@ -16,19 +16,19 @@ TOI_270 = ((3.3601, 1.30, 0.0305), (5.6605, 2.10, 0.0582), (11.3796, 4.40, 0.051
 """Period, time after the start, days, and radius ratio of its planets (Günther et al. 2019, Nat. Astron. 3, 1099)."""
 
 
-def transits(time, period, t0, ratio, a=None, impact=0.2):
+def transits(time, period, t0, ratio, a=None, impact=0.2, cadence_d=CADENCE_D):
     """Relative flux with the transits of one planet of an M dwarf of 11 times the Sun's density."""
     params = batman.TransitParams()
     params.t0, params.per, params.rp, params.ecc, params.w = t0, period, ratio, 0.0, 90.0
     params.a = 4.2 * np.cbrt(11.0 * period**2) if a is None else a
     params.inc = np.degrees(np.arccos(impact / params.a))
     params.u, params.limb_dark = [0.25, 0.3], "quadratic"
-    model = batman.TransitModel(params, time, supersample_factor=5, exp_time=CADENCE_D)
+    model = batman.TransitModel(params, time, supersample_factor=5, exp_time=cadence_d)
     return model.light_curve(params)
 
 
-def times(days=27.0):
-    time = 1325 + np.arange(0, days, CADENCE_D)
+def times(days=27.0, cadence_d=CADENCE_D):
+    time = 1325 + np.arange(0, days, cadence_d)
     return time[(time < 1338.2) | (time > 1339.2)]
 
 
@@ -59,6 +59,32 @@ def test_a_star_with_one_planet_or_none_has_no_further_event(make_shard):
     found = search_shard(make_shard(flux, time=time, cadence_s=600.0), SETTINGS)
     assert found.events["period_d"][:2] == pytest.approx([3.3601] * 2, rel=1e-3)
     assert len(found.further) == 0
+
+
+def half_hours(kind, n=24, seed=11):
+    """True periods, and 30-min light curves of deep planets or of binaries with unequal eclipses."""
+    rng = np.random.default_rng(seed)
+    time = times(cadence_d=1 / 48)
+    periods, rows = np.exp(rng.uniform(np.log(1), np.log(6.5), n)), []
+    for period in periods:
+        axis, t0 = 4.2 * period ** (2 / 3) * rng.uniform(0.7, 1.2), 1325 + rng.uniform(0, period)
+        if kind == "planets":
+            flux = transits(time, period, t0, np.sqrt(10 ** rng.uniform(-2.3, -1.6)), axis, rng.uniform(0, 0.6), 1 / 48)
+        else:
+            ratio, impact = np.sqrt(10 ** rng.uniform(-2, -0.7)), rng.uniform(0, 0.9)
+            flux = transits(time, period, t0, ratio, axis, impact, 1 / 48)
+            secondary = transits(time, period, t0 + period / 2, ratio, axis, impact, 1 / 48)
+            flux *= 1 - rng.uniform(0.5, 0.9) * (1 - secondary)
+        rows.append(flux * (1 + rng.normal(0, 5e-4, len(time))))
+    return periods, time, np.array(rows)
+
+
+@pytest.mark.parametrize("kind", ["planets", "binaries"])
+def test_half_hours_neither_double_planets_nor_halve_binaries(make_shard, kind):
+    periods, time, flux = half_hours(kind)
+    found = search_shard(make_shard(flux, time=time), SearchSettings(max_events=1))
+    right = np.abs(found.events["period_d"] / periods - 1) < 5e-3
+    assert right.mean() >= 0.95, found.events["period_d"][~right] / periods[~right]
 
 
 def test_no_more_events_than_asked_for(make_shard):

@@ -5,6 +5,7 @@ from larun.config import SearchSettings
 from larun.search.prepare import CLIP_SIGMA, bad_bits, clip, relative_flux
 
 SETTINGS = SearchSettings()
+TIMES = 1325 + np.arange(2000) / 48
 
 
 def test_relative_flux_has_median_one_and_hides_bad_cadences(make_shard):
@@ -60,13 +61,13 @@ def test_clips_flares_and_never_dips():
     flux[0, 200:203] = 0.9
     flux[0, 300] = 0.9
     kept = flux.copy()
-    sigma = clip(kept, isolated_dips=False)
+    sigma = clip(kept, TIMES[:2000], isolated_dips=False)
     assert sigma[0] == pytest.approx(1e-3, rel=0.1)
     assert np.isnan(kept[0, 100])
     assert np.isfinite(kept[0, 200:203]).all()
     assert np.isfinite(kept[0, 300])
     assert (flux[0, np.isnan(kept[0])] > 1 + 0.9 * CLIP_SIGMA * 1e-3).all()
-    clip(flux, isolated_dips=True)
+    clip(flux, TIMES[:2000], isolated_dips=True)
     assert np.isfinite(flux[0, 200:203]).all()
     assert np.isnan(flux[0, 300])
 
@@ -78,7 +79,26 @@ def test_a_single_low_cadence_is_left_out_where_no_other_is_half_as_low():
     # One more may be the other transit of a planet; two are a signal.
     wild[1, [100, 300, 400]] = 0.9, 0.94, 0.93
     wild[2, [250, 251]] = 0.9
-    clip(wild, isolated_dips=False)
+    clip(wild, TIMES[:500], isolated_dips=False)
     assert np.flatnonzero(wild[0] < 0.95).tolist() == []
     assert np.flatnonzero(wild[1] < 0.95).tolist() == [100, 300, 400]
     assert np.flatnonzero(wild[2] < 0.95).tolist() == [250, 251]
+
+
+def test_only_what_jumps_is_restless():
+    rng = np.random.default_rng(1)
+    time = 1325 + np.arange(0, 10, 1 / 48)
+    flux = (1 + rng.normal(0, 1e-4, (4, len(time)))).astype(np.float32)
+    wild = (time >= 1330) & (time < 1331)
+    flux[0, wild] += rng.normal(0, 5e-3, wild.sum()).astype(np.float32)
+    # Deep eclipses of 3 h and of 9 h, and a fast, strong, smooth wave.
+    flux[1] -= np.clip(0.3 * (1 - np.abs((time - 1325.3 + 0.4) % 0.8 - 0.4) / 0.06), 0, 0.2).astype(np.float32)
+    flux[2] += (0.01 * np.sin(2 * np.pi * time / 0.5)).astype(np.float32)
+    flux[3] -= np.clip(0.3 * (1 - np.abs((time - 1325.3 + 1.4) % 2.8 - 1.4) / 0.19), 0, None).astype(np.float32)
+    clip(flux, time, isolated_dips=False)
+    assert np.isnan(flux[0, wild]).all()
+    assert np.isfinite(flux[0, ~wild]).mean() > 0.99
+    # Bright outliers are clipped wherever they are.
+    assert np.isfinite(flux[1:]).mean() > 0.995
+    assert np.isfinite(flux[1, np.abs((time - 1325.3 + 0.4) % 0.8 - 0.4) < 0.06]).all()
+    assert np.isfinite(flux[3, np.abs((time - 1325.3 + 1.4) % 2.8 - 1.4) < 0.19]).all()
