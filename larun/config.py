@@ -273,6 +273,11 @@ class DatasetSettings(Section):
         (), description="stars that are only scored, never trained on, such as `TIC 261136679`"
     )
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="share of the stars held out to validate")
+    validation_times: tuple[float, float] | None = Field(
+        None,
+        description="validate with the stars of light curves that begin between these times, in their own days, "
+        "instead of with a share of the stars",
+    )
     test_fraction: float = Field(0.15, gt=0, lt=1, description="share of the stars held out to the end")
 
 

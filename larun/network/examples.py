@@ -74,6 +74,7 @@ def example_views(shard: Shard, examples: Sequence[Example], settings: SearchSet
         if found.searched[row] and shows(found.events[row], example, shard.barycentric_time(row)):
             kept.append(row)
     columns = {name: [getattr(examples[row], name) for row in kept] for name in ("label", "star", "source", "kind")}
+    columns["start_d"] = [shard.barycentric_time(row)[0] for row in kept]
     return labelled(views[kept], columns, offered)
 
 

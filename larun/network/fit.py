@@ -35,6 +35,7 @@ from larun.network.labelled import (
     require_disjoint,
     split_by_star,
     split_table,
+    validate_by_time,
 )
 from larun.network.logbook import LOG_FILE, event_file
 from larun.network.optimise import State, predict
@@ -246,6 +247,8 @@ def split(settings: Settings, data: LabelledViews) -> dict[str, LabelledViews]:
     """
     d = settings.dataset
     side = split_by_star(data.star, d.validation_fraction, d.test_fraction, settings.training.seed, d.hold_out)
+    if d.validation_times:
+        side = validate_by_time(side, data.star, data.start_d, d.validation_times)
     require_disjoint(data.star, side)
     parts = {name: data.take(side == name) for name in (TRAIN, VALIDATION, TEST)}
     _require_classes(parts)

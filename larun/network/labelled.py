@@ -40,6 +40,8 @@ class LabelledViews:
         Collection of a real light curve, else the shape.
     offered : dict
         Per source and class, how many light curves were searched to get these.
+    start_d : (n,) float64
+        When the light curve of each view begins, in its own days; NaN where not known.
     """
 
     views: np.ndarray
@@ -48,6 +50,7 @@ class LabelledViews:
     source: np.ndarray
     kind: np.ndarray
     offered: dict[str, int]
+    start_d: np.ndarray
 
     def __post_init__(self):
         n = len(self.label)
@@ -97,12 +100,13 @@ def concatenate(parts: Sequence[LabelledViews]) -> LabelledViews:
 
 
 def labelled(views: np.ndarray, columns: dict[str, Sequence[Any]], offered: dict[str, int]) -> LabelledViews:
-    """Labelled views from lists; `columns` has ``label, star, source, kind``."""
+    """Labelled views from lists; `columns` has ``label, star, source, kind`` and may have ``start_d``."""
     return LabelledViews(
         views=np.asarray(views, np.float32).reshape(-1, VIEW_LENGTH),
         label=np.asarray(columns["label"], np.int64),
         **{name: np.asarray(columns[name], dtype=np.str_) for name in ("star", "source", "kind")},
         offered=offered,
+        start_d=np.asarray(columns.get("start_d", np.full(len(columns["label"]), np.nan)), np.float64),
     )
 
 
@@ -130,6 +134,25 @@ def split_by_star(
     side = np.where(place < test, TEST, np.where(place < test + validation, VALIDATION, TRAIN))
     side = np.where(np.isin(names, list(hold_out)), TEST, side)
     return side[member]
+
+
+def validate_by_time(side: np.ndarray, star: np.ndarray, start_d: np.ndarray, times: tuple[float, float]) -> np.ndarray:
+    """Another choice of the stars that validate: those with a light curve that begins within a range of time.
+
+    Parameters
+    ----------
+    side : (n,) str
+        From `split_by_star`; stars that are held out stay so, all others train unless they validate.
+    star : (n,) str
+        Names.
+    start_d : (n,) float
+        When the light curves begin; NaN where not known.
+    times : (float, float)
+        First time, and the one before which the last begins.
+    """
+    within = (start_d >= times[0]) & (start_d < times[1])
+    chosen = np.isin(star, star[within])
+    return np.where(side == TEST, TEST, np.where(chosen, VALIDATION, TRAIN))
 
 
 def require_disjoint(star: np.ndarray, side: np.ndarray) -> None:

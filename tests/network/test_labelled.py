@@ -1,10 +1,21 @@
 """Labelled views and their split by star."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from larun.errors import InputError
-from larun.network.labelled import concatenate, labelled, require_disjoint, split_by_star
+from larun.network.labelled import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    concatenate,
+    labelled,
+    require_disjoint,
+    split_by_star,
+    validate_by_time,
+)
 from larun.schema import VIEW_LENGTH
 
 
@@ -38,13 +49,13 @@ def test_nan_views_are_refused():
     views = data.views.copy()
     views[1, 3] = np.nan
     with pytest.raises(InputError, match="NaN"):
-        type(data)(views, data.label, data.star, data.source, data.kind, {})
+        replace(data, views=views)
 
 
 def test_a_wrong_length_is_refused():
     data = some()
     with pytest.raises(InputError, match="4 labels need"):
-        type(data)(data.views[:, :512], data.label, data.star, data.source, data.kind, {})
+        replace(data, views=data.views[:, :512])
 
 
 def test_an_unknown_label_is_refused():
@@ -64,3 +75,12 @@ def test_the_digest_follows_content():
     assert some().digest == some().digest
     assert some().digest != some(star=["b"] * 4).digest
     assert some().digest != some(label=[1] * 4).digest
+
+
+def test_stars_of_a_range_of_time_validate_and_no_star_is_on_two_sides():
+    star = np.array(["a", "a", "b", "c", "d", "e"])
+    start = np.array([100.0, 200.0, 200.0, 300.0, np.nan, 205.0])
+    side = np.array([TRAIN, TRAIN, VALIDATION, VALIDATION, TRAIN, TEST])
+    chosen = validate_by_time(side, star, start, (200.0, 300.0))
+    assert chosen.tolist() == [VALIDATION, VALIDATION, VALIDATION, TRAIN, TRAIN, TEST]
+    require_disjoint(star, chosen)
