@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from larun.cli import catalogues, look, make, models, run, status
+from larun.cli import catalogues, look, make, models, run, status, train
 from larun.cli.console import LarunGroup, remember
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
 )
 app.callback()(remember)
 for command in (
-    *(run.ingest, run.train, run.sweep, run.nightly, run.demo),
+    *(run.ingest, train.train, run.sweep, run.nightly, run.demo),
     *(status.status, look.candidates, look.examine),
     *(make.report, make.export, make.simulate),
 ):

@@ -1,4 +1,4 @@
-"""Commands that run flows: ingest, train, sweep, nightly, demo."""
+"""Commands that run flows: ingest, sweep, nightly, demo; `larun.cli.train` has the other."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def ingest(
             raise typer.BadParameter("name a sector, or stars with --target or --targets", param_hint="--sector")
         asked |= {"mission": mission or "tess", "repair": repair}
         _say_silence(preflight.check_ingest(settings, **asked))
-    with _flows(options) as run:
+    with running_flows(options) as run:
         result = run("ingest", **asked, overrides=options.overrides(**chosen))
     if json:
         print_json(result)
@@ -123,7 +123,7 @@ def sweep(
     asked = {"sector": sector, "mission": mission, "author": author}
     chosen = {"run": {"cluster": cluster}, "sweep": {"bundle": bundle}}
     preflight.check_sweep(options.settings(**chosen), **asked)
-    with _flows(options) as run:
+    with running_flows(options) as run:
         result = run("sweep", **asked, overrides=options.overrides(**chosen))
     _print_sweep(result, json)
 
@@ -164,7 +164,7 @@ def nightly(
     else:
         preflight.check_bundle(settings, settings.sweep.bundle)
         _say_silence(preflight.check_ingest(settings, **asked))
-    with _flows(options) as run:
+    with running_flows(options) as run:
         result = run("nightly", **asked, overrides=options.overrides(**chosen))
     if json:
         print_json(result)
@@ -179,85 +179,6 @@ def nightly(
     for catalogue in result["catalogues"]:
         if catalogue["reason"]:
             say(f"catalogue {catalogue['name']} is {catalogue['state']}: {catalogue['reason']}")
-
-
-def train(
-    context: typer.Context,
-    data: Annotated[
-        str | None,
-        typer.Option("--data", help="Labelled light curves: simulated, archives, or a folder (a bank, or labels.csv)."),
-    ] = None,
-    planets: Annotated[
-        int | None, typer.Option("--planets", min=0, help="Stars with planets from the archives, at most.")
-    ] = None,
-    non_planets: Annotated[
-        int | None, typer.Option("--non-planets", min=0, help="Other stars from archives and store, at most.")
-    ] = None,
-    use_cache: Annotated[
-        bool | None, typer.Option("--use-cache/--no-use-cache", help="Use what was fetched before and ask nobody.")
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the bundle.")] = None,
-    version: Annotated[str | None, typer.Option("--version", help="Its version; by default the next number.")] = None,
-    architecture: Annotated[
-        str | None, typer.Option("--architecture", help="Network: spectral_cnn, spectral_cnn_plain, wavenet.")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", min=0, help="Passes over the training views; 0 only prepares them.")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Views per step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Learning rate at its peak.")] = None,
-    augment: Annotated[
-        bool | None, typer.Option("--augment/--no-augment", help="Vary the training views, see [augmentation].")
-    ] = None,
-    class_weights: Annotated[
-        str | None, typer.Option("--class-weights", help="none, sqrt or balanced: how much rare classes count.")
-    ] = None,
-    teacher: Annotated[
-        list[str] | None, typer.Option("--teacher", help="Bundle that teaches beside the labels; may be repeated.")
-    ] = None,
-    kfold: Annotated[
-        int | None, typer.Option("--kfold", min=0, help="Also cross-validate with so many folds of stars, 3 or more.")
-    ] = None,
-    tune: Annotated[
-        int | None, typer.Option("--tune", min=0, help="First search for better settings in so many trials.")
-    ] = None,
-    output: Annotated[
-        str | None, typer.Option("--output", help="Write the bundle also to this folder or s3:// address.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")] = None,
-    root: RootOption = None,
-    config: ConfigOption = None,
-    json: JsonOption = False,
-    verbose: VerboseOption = False,
-) -> None:
-    """Train the network and write a model bundle."""
-    options = given(context, config, root, verbose)
-    chosen = {
-        "model": {"name": name, "version": version, "architecture": architecture},
-        "dataset": {"data": data, "planets": planets, "non_planets": non_planets, "use_cache": use_cache},
-        "training": {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "class_weights": class_weights,
-            "teachers": teacher or None,
-            "kfold": kfold,
-            "tune": tune,
-            "output": output,
-            "seed": seed,
-        },
-        "augmentation": {"enabled": augment},
-    }
-    preflight.check_train(options.settings(**chosen))
-    with _flows(options) as run:
-        result = run("train", overrides=options.overrides(**chosen))
-    if json:
-        print_json(result)
-        return
-    if result["bundle"] is None:
-        typer.echo("the light curves are prepared; with --epochs 1 or more a network is trained on them")
-        return
-    typer.echo(f"bundle {result['bundle']} is in {result['folder']}")
 
 
 def demo(
@@ -276,12 +197,12 @@ def demo(
 
     options = given(context, config, root, verbose)
     preflight.check_demo(options.settings())
-    with _flows(options) as run:
+    with running_flows(options) as run:
         run_demo(options, run, stars, json)
 
 
 @contextlib.contextmanager
-def _flows(options: Given) -> Iterator[Callable[..., dict[str, Any]]]:
+def running_flows(options: Given) -> Iterator[Callable[..., dict[str, Any]]]:
     """Run flows by name against one Prefect server, with progress on standard error."""
     _quieten(options.verbose)
     from flows.server import embedded_server

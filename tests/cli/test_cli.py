@@ -246,6 +246,19 @@ def test_bundles_are_promoted_and_compared(tmp_path, judge_root):
     assert "has no predictions.csv" in failed(run("bundles", "compare", "judge/1", "judge/1", "--root", judge_root))
 
 
+@pytest.mark.parametrize(
+    ("options", "data"),
+    [((), "simulated"), (("--planets", "3"), "archives"), (("--use-cache",), "archives"),
+     (("--planets", "3", "--data", "simulated"), "simulated")],
+)  # fmt: skip
+def test_stars_that_are_counted_come_from_the_archives(monkeypatch, tmp_path, options, data):
+    asked = []
+    monkeypatch.setattr("larun.cli.preflight.check_train", lambda settings: asked.append(settings) or 1 / 0)
+    run("train", "--root", tmp_path, "--epochs", "0", *options)
+    assert asked[0].dataset.data == data
+    assert asked[0].training.epochs == 0
+
+
 def test_an_interrupted_run_says_that_nothing_is_lost(monkeypatch, tmp_path):
     @contextlib.contextmanager
     def server():
