@@ -51,6 +51,7 @@ bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks.recovery --json
 	$(BIN)/python -m tests.benchmarks.sweep --json
 	$(BIN)/python -m tests.benchmarks.stages --json
+	$(BIN)/python -m tests.benchmarks.vetting --json
 	$(BIN)/python -m tests.benchmarks.storage --json
 	$(BIN)/python -m tests.benchmarks.ingest --json
 

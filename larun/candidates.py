@@ -17,24 +17,24 @@ FALSE_POSITIVE_FLAGS = (
     | EventFlag.TOO_DEEP
     | EventFlag.CENTROID_SHIFT
     | EventFlag.SINUSOID
+    | EventFlag.NOT_UNIQUE
+    | EventFlag.INCONSISTENT
     | EventFlag.EPOCH_PILE_UP
     | EventFlag.EPHEMERIS_MATCH
 )
-"""Flags that say what the event is instead of a planet: each leaves a tenth of the score."""
+"""Flags that say what the signal is instead of a planet's: each leaves a tenth of the score."""
 
 DOUBT_FLAGS = (
     EventFlag.FEW_TRANSITS
     | EventFlag.LOW_COVERAGE
     | EventFlag.ODD_EVEN_EPOCH
-    | EventFlag.NOT_UNIQUE
-    | EventFlag.INCONSISTENT
     | EventFlag.SINGLE_DOMINATES
     | EventFlag.NEAR_GAP
     | EventFlag.NEAR_DUMP
     | EventFlag.LONG_DURATION
     | EventFlag.TRANSIT_PILE_UP
 )
-"""Flags that say why it may be none: each halves the score. The others are for the vetter's eye alone."""
+"""Flags of circumstances in which planets are seen too: each halves the score. The others are for the vetter's eye."""
 
 FALSE_POSITIVE_FACTOR, DOUBT_FACTOR = 0.1, 0.5
 

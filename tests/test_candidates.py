@@ -30,7 +30,7 @@ def test_score_falls_by_what_the_flags_say():
         0,
         EventFlag.FEW_TRANSITS | EventFlag.NEAR_GAP,
         EventFlag.SECONDARY,
-        EventFlag.SECONDARY | EventFlag.TOO_DEEP | EventFlag.INCONSISTENT,
+        EventFlag.SECONDARY | EventFlag.TOO_DEEP | EventFlag.LONG_DURATION,
         EventFlag.V_SHAPE | EventFlag.PERIOD_ALIAS,
         0,
     ]
