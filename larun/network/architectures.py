@@ -77,8 +77,10 @@ def spectral_cnn(dropout: float = 0.2) -> keras.Model:
     n_global, n_local, n_sector = lengths[0], lengths[1], lengths[-1]
     n_views = len(lengths) - 2
 
-    local = ops.reshape(inputs[:, n_global : n_global + n_views * n_local], (-1, 1, n_views, n_local))
-    local = _stages(layers.Permute((1, 3, 2))(local), LOCAL_STAGES, "local")
+    # Transposed in three dimensions: behind a transpose of four the converter leaves the convolution in float32.
+    local = ops.reshape(inputs[:, n_global : n_global + n_views * n_local], (-1, n_views, n_local))
+    local = ops.reshape(layers.Permute((2, 1))(local), (-1, 1, n_local, n_views))
+    local = _stages(local, LOCAL_STAGES, "local")
     local = ops.reshape(local, (-1, local.shape[2] * local.shape[3]))
     wide = layers.Concatenate()(
         [_series(inputs[:, :n_global], n_global // 2, 2), _series(inputs[:, -n_sector:], n_sector // 2, 2)]

@@ -86,3 +86,12 @@ def test_another_backend_is_told_what_to_do(monkeypatch):
 
 def test_ranks_share_ties():
     assert quantise._ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [2.5, 0.0, 2.5, 1.0]
+
+
+def test_nothing_of_the_int8_network_is_left_in_float(bundle):
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    graph = schema.ModelT.InitFromPackedBuf(bundle.int8_model, 0)
+    assert {t.type for t in graph.subgraphs[0].tensors} == {schema.TensorType.INT8, schema.TensorType.INT32}
+    floating = schema.ModelT.InitFromPackedBuf(bundle.files[FLOAT_FILE], 0)
+    assert schema.TensorType.FLOAT32 in {t.type for t in floating.subgraphs[0].tensors}
