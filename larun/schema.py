@@ -214,7 +214,7 @@ EVENT_COLUMNS: tuple[Column, ...] = (
     Column("tertiary_snr", "float32", None, "significance of the next deepest dip at a third phase"),
     Column("positive_snr", "float32", None, "significance of the strongest brightening at another phase"),
     Column("phase_scatter", "float32", None, "standard deviation of such significances over all other phases"),
-    Column("shape", "float32", None, "flat part of the transit over its duration: 0 a V, 1 a box"),
+    Column("shape", "float32", None, "flat part of the transit over its duration: 0 a V, 1 a box; NaN for less than 4 cadences"),
     Column("single_event_fraction", "float32", None, "share of the signal that its strongest transit carries"),
     Column("sinusoid_ratio", "float32", None, "chi-square gain of a sinusoid over that of the box, at half, once or twice the period"),
     Column("gap_fraction", "float32", None, "share of the transits that touch a gap of the data"),

@@ -19,6 +19,9 @@ from larun.units import HOURS_PER_DAY, PPM
 LONG_GAP, LONG_GAP_CADENCES = 0.5, 2.5
 """A gap counts as one beside a transit if it is longer than this share of the duration, and than so many cadences."""
 
+SHAPE_CADENCES = 4
+"""Shorter transits look like a V whatever their shape: an exposure's length is taken off their flat part twice."""
+
 BINS_PER_DURATION = 4
 """Phase bins per duration of the fold in which other dips are looked for."""
 
@@ -62,11 +65,12 @@ def measure(data: Series, box: Box, n_searched: int) -> np.ndarray:
     event["red_noise_ppm"] = found.noise * ppm
     event["n_good"] = n_searched
     series = data.time, data.table, cell, data.sums
-    length, event["shape"] = trapezoid(data.time, data.flux, data.table, cell, period, t0, duration)
+    length, flat = trapezoid(data.time, data.flux, data.table, cell, period, t0, duration)
+    event["shape"] = flat if length >= SHAPE_CADENCES * cell else np.nan
     event["duration_h"] = length * HOURS_PER_DAY
     event["depth_chi2"] = depth_chi2(*series, period, t0, duration, found.noise)
     event["odd_even_epoch_sigma"] = timing(
-        data.time, data.flux, data.table, cell, period, t0, length, float(event["shape"]), found.noise * np.sqrt(full)
+        data.time, data.flux, data.table, cell, period, t0, length, flat, found.noise * np.sqrt(full)
     )
     _measure_phases(data, box, event)
     return event

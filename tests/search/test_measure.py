@@ -90,6 +90,13 @@ def test_share_of_the_strongest_dip():
     assert largest_share(*data, box[0], 1002.0, 0.1, 0.0) == 1.0
 
 
+def test_a_transit_of_three_cadences_has_no_shape():
+    time, flux = light_curve(2.0, 1000.8, 3 * CADENCE_D, 4e-3)
+    assert np.isnan(found(time, flux, (2.0, 1000.8, 3 * CADENCE_D))["shape"])
+    time, flux = light_curve(2.0, 1000.8, 8 * CADENCE_D, 4e-3)
+    assert found(time, flux, (2.0, 1000.8, 8 * CADENCE_D))["shape"] > 0.5
+
+
 def test_unequal_transits_scatter_more_than_noise():
     time, flux = light_curve(3.0, 1001.0, 0.1, 0.0)
     for k, depth in enumerate((1e-3, 6e-3, 1e-3, 5e-3, 1e-3, 1e-3, 4e-3, 1e-3, 1e-3)):
