@@ -1,11 +1,12 @@
 """Sums over the transits of an ephemeris at full cadence, without folding.
 
-Exposures of a star are laid on even cells of one cadence each, and their number and flux are summed up in order of
-time once. The sum over a transit is then the difference of two interpolated entries, and a trial ephemeris costs two
-look-ups per transit instead of one addition per cadence. An exposure that a box covers in part counts in part, as the
-light of a transit's edge does in a long exposure.
+Exposures of a star are laid on even cells, and their number and flux are summed up in order of time once. The sum over
+a transit is then the difference of two interpolated entries, and a trial ephemeris costs two look-ups per transit
+instead of one addition per cadence. What a box covers in part counts in part, as the light of a transit's edge does in
+a long exposure. A cell is one cadence, or several where they are far shorter than any transit.
 
-All times here are in cells from the start of the first exposure.
+All times here are in cells from the start of the first exposure, numbers of exposures in full cells, and flux in units
+of the white noise of a full cell.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ import numpy as np
 from numba import njit
 
 from larun.selection import level_and_scatter
+from larun.units import HOURS_PER_DAY
+
+LONGEST_CELL_D = 0.1 / HOURS_PER_DAY
+"""Shorter cadences share a cell, as many as fit; an eighth of the shortest transit that is searched for."""
 
 MOST_CELLS = 10_000_000
-"""Cells grow longer than a cadence where a light curve would need more of them."""
+"""Cells grow longer where a light curve would need more of them."""
 
 MIN_WINDOWS = 10
 """Out-of-transit windows that measure red noise."""
@@ -25,8 +30,13 @@ FULL_TRANSIT = 0.5
 """Share of its exposures with which a transit counts as observed."""
 
 
+def exposures_per_cell(cadence_d: float) -> int:
+    """Cadences that share a cell."""
+    return max(int(LONGEST_CELL_D / cadence_d + 1e-6), 1) if cadence_d > 0 else 1
+
+
 @njit(cache=True, nogil=True)
-def lay_out(time, flux, cell):
+def lay_out(time, flux, cell, per_cell):
     """Sum exposures up in order of time.
 
     Parameters
@@ -34,25 +44,32 @@ def lay_out(time, flux, cell):
     time : (cadence,) float64
         Mid-exposure, days, increasing.
     flux : (cadence,) float64
-        Zero mean.
+        Zero mean, in units of its white noise.
     cell : float
-        Length of a cell and of an exposure, days.
+        Length of a cell, days.
+    per_cell : int
+        Exposures that fill a cell.
 
     Returns
     -------
     (cell + 1, 2) float64
-        Number of exposures and their summed flux before the edge of each cell.
+        Exposures, in full cells, and their summed flux, in units of the white noise of a full cell, before the edge
+        of each cell.
     """
     n = int((time[-1] - time[0]) / cell) + 3
     sums = np.zeros((n + 1, 2))
+    width = 1.0 / per_cell
+    unit = 1.0 / np.sqrt(per_cell)
+    inverse = 1.0 / cell
     for k in range(len(time)):
-        start = (time[k] - time[0]) / cell
+        start = (time[k] - time[0]) * inverse
         i = int(start)
-        later = start - i
-        sums[i + 1, 0] += 1.0 - later
-        sums[i + 1, 1] += (1.0 - later) * flux[k]
-        sums[i + 2, 0] += later
-        sums[i + 2, 1] += later * flux[k]
+        value = flux[k] * unit
+        later = max(start + width - i - 1.0, 0.0) * per_cell
+        sums[i + 1, 0] += (1.0 - later) * width
+        sums[i + 1, 1] += (1.0 - later) * value
+        sums[i + 2, 0] += later * width
+        sums[i + 2, 1] += later * value
     for i in range(n):
         sums[i + 1, 0] += sums[i, 0]
         sums[i + 1, 1] += sums[i, 1]

@@ -14,7 +14,7 @@ from larun.search.box import best_box, bin_series, even_out, spectra
 from larun.search.grid import Grid
 from larun.search.measure import measure
 from larun.search.peaks import efficiencies, top_peaks
-from larun.search.pointing import dump_rows, measure_pointing
+from larun.search.pointing import measure_pointing
 from larun.search.prepare import MIN_GOOD_CADENCES
 from larun.search.refine import Box, Series, refine, series
 from larun.search.single import single_transit
@@ -56,34 +56,36 @@ class Flux:
         Robust scatter per cadence.
     cadence_d : float
         Days.
+    dumps : (dump cadence,) int64
+        From `larun.search.pointing.dump_rows`.
     """
 
     shard: Shard
     flux: np.ndarray
     sigma: np.ndarray
     cadence_d: float
+    dumps: np.ndarray
 
-    def series(self, star: int) -> Series | None:
-        """Good cadences of one star; None where too few are left."""
-        data = series(self.shard.barycentric_time(star), self.flux[star], self.sigma[star], self.cadence_d)
+    def series(self, star: int, time: np.ndarray) -> Series | None:
+        """Good cadences of one star, given its barycentric time; None where too few are left."""
+        data = series(time, self.flux[star], self.sigma[star], self.cadence_d)
         return None if data is None or len(data.time) < MIN_GOOD_CADENCES else data
 
     def take(self, rows: list[int]) -> Flux:
         """The given stars."""
-        return Flux(self.shard.take(rows), self.flux[rows], self.sigma[rows], self.cadence_d)
+        return Flux(self.shard.take(rows), self.flux[rows], self.sigma[rows], self.cadence_d, self.dumps)
 
-    def single(self, star: int, data: Series, dumps: np.ndarray, settings: SearchSettings) -> np.void | None:
+    def single(self, star: int, time: np.ndarray, data: Series, settings: SearchSettings) -> np.void | None:
         """Strongest single transit of one star."""
         event = single_transit(data, settings)
         if event is not None:
-            self.point(star, event, dumps)
+            self.point(star, time, event)
         return event
 
-    def point(self, star: int, event: np.void, dumps: np.ndarray) -> None:
+    def point(self, star: int, time: np.ndarray, event: np.void) -> None:
         """Fill in what `larun.search.pointing` knows of an event."""
-        shard = self.shard
-        column, row = shard.centroid_col[star], shard.centroid_row[star]
-        measure_pointing(event, shard.barycentric_time(star), dumps, np.isfinite(self.flux[star]), column, row)
+        column, row = self.shard.centroid_col[star], self.shard.centroid_row[star]
+        measure_pointing(event, time, self.dumps, np.isfinite(self.flux[star]), column, row)
 
 
 @dataclass(frozen=True)
@@ -116,16 +118,16 @@ class Best:
 def best_events(stars: Flux, grid: Grid, settings: SearchSettings) -> Iterator[Best]:
     """Yield the best periodic event of each star."""
     shard = stars.shard
-    dumps = dump_rows(shard)
     time, mean, weight = bin_series(stars.flux, shard.time, grid.bin_d)
     mean, weight = even_out(mean, weight)
     efficiency = efficiencies(spectra(time, mean, weight, stars.sigma, grid))
     for star in range(len(shard)):
-        data = stars.series(star)
+        own = shard.barycentric_time(star)
+        data = stars.series(star, own)
         if data is None:
             yield Best(None, "nothing is left to search after detrending")
             continue
-        own_time = time + np.interp(time, shard.time, shard.barycentric_time(star) - shard.time)
+        own_time = time + np.interp(time, shard.time, own - shard.time)
         found = top_peaks(efficiency[star], grid.frequency, grid.baseline_d, settings.top_peaks)
         starts = _starts(own_time, mean[star], weight[star], efficiency[star], grid, found)
         box = refine(data, starts, settings)
@@ -133,9 +135,9 @@ def best_events(stars: Flux, grid: Grid, settings: SearchSettings) -> Iterator[B
             yield Best(None, "no dip at any trial period")
             continue
         event = measure(data, box, len(data.time))
-        stars.point(star, event, dumps)
+        stars.point(star, own, event)
         best = Best(event, "", tuple(starts))
-        yield best if best.strong(MASKED_DETECTION) else replace(best, single=stars.single(star, data, dumps, settings))
+        yield best if best.strong(MASKED_DETECTION) else replace(best, single=stars.single(star, own, data, settings))
 
 
 def _starts(time, mean, weight, efficiency, grid: Grid, found: np.ndarray) -> list[Box]:
@@ -174,19 +176,19 @@ def further_events(stars: Flux, first: list[Best], grid: Grid, settings: SearchS
         Star and event: of every star first its periodic events, the stronger first, then a single transit.
     """
     found: dict[int, list[np.void]] = {}
-    left = Flux(stars.shard, stars.flux.copy(), stars.sigma, stars.cadence_d)
-    dumps = dump_rows(stars.shard)
+    left = replace(stars, flux=stars.flux.copy())
     last = {star: best for star, best in enumerate(first) if best.strong(MASKED_DETECTION)}
     single = {star: best.single for star, best in enumerate(first) if star not in last}
     for number in range(1, settings.max_events + 1):
         again = []
         for star, best in last.items():
-            mask_transits(left.flux[star], stars.shard.barycentric_time(star), best.event)
-            data = left.series(star)
+            time = stars.shard.barycentric_time(star)
+            mask_transits(left.flux[star], time, best.event)
+            data = left.series(star, time)
             if number < settings.max_events and data is not None and _promising(data, best, settings):
                 again.append(star)
             elif data is not None:
-                single[star] = left.single(star, data, dumps, settings)
+                single[star] = left.single(star, time, data, settings)
         last = {}
         for star, best in zip(again, best_events(left.take(again), grid, settings), strict=True) if again else ():
             if not best.strong(FURTHER_DETECTION):

@@ -13,6 +13,7 @@ from larun.search.cotrend import groups_of
 from larun.search.events import Flux, best_events, further_events
 from larun.search.flatten import flatten
 from larun.search.grid import make_grid
+from larun.search.pointing import dump_rows
 from larun.search.prepare import relative_flux
 from larun.units import SECONDS_PER_DAY
 
@@ -81,7 +82,7 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
     if len(rows):
         flat = flatten(relative[rows], shard.time, cadence_d, settings, groups_of(shard.stars)[rows])
         detrended[rows] = flat.flux
-        stars = Flux(shard.take(rows), flat.flux, flat.sigma, cadence_d)
+        stars = Flux(shard.take(rows), flat.flux, flat.sigma, cadence_d, dump_rows(shard))
         first = list(best_events(stars, grid, settings))
         for row, best in zip(rows, first, strict=True):
             reasons[row] = best.reason

@@ -46,13 +46,15 @@ class Series:
     sigma : float
         Robust scatter per cadence of the detrended flux.
     cadence_d : float
-        Time between cadences, days: the length of a cell.
+        Time between cadences, days.
     table : (cell,) int32
         See `larun.search.transits.lookup_table`.
     sums : (cadence + 1,) float64
         See `larun.search.transits.cumulative`.
     exposures : (cell + 1, 2) float64
         See `larun.search.cells.lay_out`.
+    per_cell : int
+        Cadences of a full cell.
     """
 
     time: np.ndarray
@@ -62,14 +64,20 @@ class Series:
     table: np.ndarray
     sums: np.ndarray
     exposures: np.ndarray
+    per_cell: int
+
+    @property
+    def cell_d(self) -> float:
+        """Length of a cell, days."""
+        return self.cadence_d * self.per_cell
 
     def in_cells(self, time_d):
         """Time, days, as the number of cells since the start of the first exposure."""
-        return (time_d - self.time[0]) / self.cadence_d + 0.5
+        return (time_d - self.time[0]) / self.cell_d + 0.5 / self.per_cell
 
     def in_days(self, cell):
         """Inverse of `in_cells`."""
-        return (cell - 0.5) * self.cadence_d + self.time[0]
+        return (cell - 0.5 / self.per_cell) * self.cell_d + self.time[0]
 
 
 @dataclass(frozen=True)
@@ -139,8 +147,12 @@ def series(time: np.ndarray, detrended: np.ndarray, sigma: float, cadence_d: flo
     t, flux = _good(time, detrended, sigma)
     if len(t) < 2 or not t[-1] > t[0]:
         return None
-    cell = max(cadence_d, (t[-1] - t[0]) / cells.MOST_CELLS)
-    return Series(t, flux, sigma, cell, lookup_table(t, cell), cumulative(flux), cells.lay_out(t, flux, cell))
+    cadence_d = max(cadence_d, (t[-1] - t[0]) / cells.MOST_CELLS)
+    per_cell = cells.exposures_per_cell(cadence_d)
+    return Series(
+        t, flux, sigma, cadence_d, lookup_table(t, cadence_d), cumulative(flux),
+        cells.lay_out(t, flux, cadence_d * per_cell, per_cell), per_cell,
+    )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -204,26 +216,26 @@ class Limits(NamedTuple):
 
 
 def _limits(data: Series, settings: SearchSettings) -> Limits:
-    shortest = max(settings.min_duration_h / HOURS_PER_DAY * (1 - DURATION_MARGIN) / data.cadence_d, 1.0)
-    longest = settings.max_duration_h / HOURS_PER_DAY * (1 + DURATION_MARGIN) / data.cadence_d
+    shortest = max(settings.min_duration_h / HOURS_PER_DAY * (1 - DURATION_MARGIN) / data.cell_d, 1.0)
+    longest = settings.max_duration_h / HOURS_PER_DAY * (1 + DURATION_MARGIN) / data.cell_d
     # Room for two transits.
     most_d = min((data.time[-1] - data.time[0]) / 2 * 1.02, settings.max_period_d)
     return Limits(
         shortest, max(longest, shortest), settings.max_duty_cycle,
-        settings.min_period_d / data.cadence_d, most_d / data.cadence_d, _usual_duration(data),
+        settings.min_period_d / data.cell_d, most_d / data.cell_d, _usual_duration(data),
     )  # fmt: skip
 
 
 def _usual_duration(data: Series) -> float:
     """Duration of the central transit of a Sun-like star at a period of one cell, cells."""
-    return float(transit_duration_h(data.cadence_d)) / HOURS_PER_DAY / data.cadence_d
+    return float(transit_duration_h(data.cell_d)) / HOURS_PER_DAY / data.cell_d
 
 
 def _records(boxes: list[Box], data: Series) -> np.ndarray:
     """Boxes in cells, (box,) of `BOX`."""
     records = np.zeros(len(boxes), BOX)
     for record, box in zip(records, boxes, strict=True):
-        record["period"], record["duration"] = box.period / data.cadence_d, box.duration / data.cadence_d
+        record["period"], record["duration"] = box.period / data.cell_d, box.duration / data.cell_d
         record["middle"], record["power"], record["sde"] = data.in_cells(box.t0), box.power, box.sde
     return records
 
@@ -231,13 +243,15 @@ def _records(boxes: list[Box], data: Series) -> np.ndarray:
 def _box(data: Series, record: np.void) -> Box:
     """Box in days."""
     number, count, _ = cells.transits(data.exposures, record["period"], record["middle"], record["duration"])
+    unit = np.sqrt(data.per_cell)
     known = Depths(
-        number, count, *(float(record[name]) for name in ("depth", "error", "noise")), int(record["n_transits"]),
+        number, count * data.per_cell, *(float(record[name]) / unit for name in ("depth", "error", "noise")),
+        int(record["n_transits"]),
         float(record["odd_even"]), float(record["largest_share"]),
     )  # fmt: skip
     return Box(
-        float(record["period"]) * data.cadence_d, float(data.in_days(record["middle"])),
-        float(record["duration"]) * data.cadence_d, float(record["power"]), float(record["sde"]),
+        float(record["period"]) * data.cell_d, float(data.in_days(record["middle"])),
+        float(record["duration"]) * data.cell_d, float(record["power"]), float(record["sde"]),
         float(record["score"]), known,
     )  # fmt: skip
 

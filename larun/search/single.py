@@ -19,11 +19,11 @@ from larun.search.refine import Box, Series, depths
 from larun.selection import level_and_scatter
 from larun.units import HOURS_PER_DAY
 
-DURATIONS = 7
+DURATIONS = 6
 """Trial durations, evenly spaced in their logarithm."""
 
-LEAST_CADENCES = 3
-"""A dip of fewer is an outlier."""
+LEAST_CELLS = 3
+"""A dip of fewer cells of time is an outlier."""
 
 LEAST_SNR = 9.0
 """Signal-to-noise of the dip, red noise included."""
@@ -43,9 +43,9 @@ EVEN = 0.4
 """The two halves of a dip are alike up to this share of its depth: after a jump the flux creeps back."""
 
 LARGEST = 0.45
-"""Share of the dip that its strongest exposure may carry."""
+"""Share of the dip that its strongest cell may carry."""
 
-STEPS = 4
+STEPS = 3
 """Trial mid-times per duration."""
 
 KNOWN = (
@@ -71,8 +71,8 @@ def single_transit(data: Series, settings: SearchSettings) -> np.ndarray | None:
         Of `larun.schema.event_dtype`: `period_d` NaN, one transit, NaN for all that a period is needed for; None where
         no dip stands out.
     """
-    shortest = max(settings.min_duration_h / HOURS_PER_DAY / data.cadence_d, LEAST_CADENCES)
-    longest = settings.max_duration_h / HOURS_PER_DAY / data.cadence_d
+    shortest = max(settings.min_duration_h / HOURS_PER_DAY / data.cell_d, LEAST_CELLS)
+    longest = settings.max_duration_h / HOURS_PER_DAY / data.cell_d
     if longest < shortest:
         return None
     middle, duration = strongest_dip(data.exposures, np.geomspace(shortest, longest, DURATIONS))
@@ -84,7 +84,7 @@ def single_transit(data: Series, settings: SearchSettings) -> np.ndarray | None:
         data.exposures, period, middle, duration, shortest, longest, 0.5, 0.1, 0.02
     )
     period_d = 2.0 * (data.time[-1] - data.time[0])
-    t0, duration_d = float(data.in_days(middle)), duration * data.cadence_d
+    t0, duration_d = float(data.in_days(middle)), duration * data.cell_d
     box = Box(period_d, t0, duration_d, power, np.nan, np.nan, depths(data, period_d, t0, duration_d))
     whole = measure(data, box, len(data.time))
     event = empty_events(1)[0]
