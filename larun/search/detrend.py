@@ -31,15 +31,15 @@ HALVINGS = 7
 """Steps that narrow a scale down, from a factor of two to half a per cent."""
 
 
-def detrend(relative: np.ndarray, time: np.ndarray, window_d: float) -> np.ndarray:
+def detrend(relative: np.ndarray, time: np.ndarray, window_d: float, hidden: np.ndarray | None = None) -> np.ndarray:
     """Flux over its trend, (star, cadence) float32 around 1; NaN where masked or where no trend is known."""
-    level = trend(relative, time, window_d)
+    level = trend(relative, time, window_d, hidden)
     # A trend at or below zero comes from flux that is not a star's; it leaves nothing to search.
     level[~(level > 0)] = np.nan
     return relative / level
 
 
-def trend(flux: np.ndarray, time: np.ndarray, window_d: float) -> np.ndarray:
+def trend(flux: np.ndarray, time: np.ndarray, window_d: float, hidden: np.ndarray | None = None) -> np.ndarray:
     """Trend of each star.
 
     Parameters
@@ -49,7 +49,10 @@ def trend(flux: np.ndarray, time: np.ndarray, window_d: float) -> np.ndarray:
     time : (cadence,) float64
         Days, increasing.
     window_d : float
-        Window, days. Transits up to about a third of it survive.
+        Window, days. A transit of a tenth of it keeps 95 % of its depth, one of a third two thirds.
+    hidden : (star, cadence) bool, optional
+        Cadences that have no say in the trend and get its value, such as those of known transits, which then keep all
+        of their depth. The window should be three times as long as a run of them.
 
     Returns
     -------
@@ -61,11 +64,12 @@ def trend(flux: np.ndarray, time: np.ndarray, window_d: float) -> np.ndarray:
     # Offsets in windows from the first cadence: float32 resolves their differences.
     u = (time - time[0]) / window_d
     bin_of = (u * BINS_PER_WINDOW).astype(np.int32)
-    return _trends(np.ascontiguousarray(flux, np.float32), u, bin_of, min(GAP_D / window_d, 1.0))
+    hidden = np.zeros((0, 0), np.bool_) if hidden is None else np.ascontiguousarray(hidden)
+    return _trends(np.ascontiguousarray(flux, np.float32), hidden, u, bin_of, min(GAP_D / window_d, 1.0))
 
 
 @njit(cache=True, nogil=True)
-def _trends(flux, u, bin_of, gap_u):
+def _trends(flux, hidden, u, bin_of, gap_u):
     """Trend of each star; `u` are times in windows, `bin_of` the averaging bin of each cadence."""
     n_stars, n_cadences = flux.shape
     n_bins = bin_of[-1] + 1
@@ -84,6 +88,8 @@ def _trends(flux, u, bin_of, gap_u):
     line = np.empty(3, np.float32)
     for star in range(n_stars):
         m = _average(flux[star], u, bin_of, total, total_u, count, x, y)
+        if len(hidden):
+            _hide(flux[star], hidden[star], bin_of, total, count, y)
         n_nodes = 0
         start = 0
         while start < m:
@@ -132,6 +138,21 @@ def _average(flux, u, bin_of, total, total_u, count, x, y):
 
 
 @njit(cache=True, nogil=True)
+def _hide(flux, hidden, bin_of, total, place, y):
+    """Average the fluxes that are not hidden again into `y`, NaN where a bin has none."""
+    known = np.zeros(len(place), np.int32)
+    total[:] = 0
+    for k in range(len(flux)):
+        if np.isfinite(flux[k]) and not hidden[k]:
+            total[bin_of[k]] += flux[k]
+            known[bin_of[k]] += 1
+    for k in range(len(flux)):
+        if np.isfinite(flux[k]):
+            b = bin_of[k]
+            y[place[b]] = total[b] / np.float32(known[b]) if known[b] > 0 else np.nan
+
+
+@njit(cache=True, nogil=True)
 def _segment(x, y, nodes, scratch, line):
     """Fill `nodes` with the trend at even steps over one segment; return their number and step."""
     length = x[-1] - x[0]
@@ -149,11 +170,13 @@ def _segment(x, y, nodes, scratch, line):
         high = max(high, low)
         while high < len(x) and x[high] <= begin + 1.0 + 1e-9 and high - low < scratch.shape[1]:
             high += 1
+        n = 0
         for i in range(low, high):
-            scratch[0, i - low] = np.float32(x[i] - centre)
-            scratch[1, i - low] = y[i]
+            scratch[0, n] = np.float32(x[i] - centre)
+            scratch[1, n] = y[i]
+            n += np.int64(not np.isnan(y[i]))
         line[0] += line[1] * np.float32(step)
-        nodes[node] = biweight_line(scratch[0], scratch[1], scratch[2], high - low, length > 0.5, line)
+        nodes[node] = biweight_line(scratch[0], scratch[1], scratch[2], n, length > 0.5, line)
     return own, step
 
 

@@ -17,6 +17,9 @@ from larun.units import HOURS_PER_DAY
 ISOLATED_CADENCES = 6
 """Single low cadences are outliers where the shortest trial transit spans at least so many cadences."""
 
+WINDOW_OF_HIDDEN = 3.0
+"""The window is at least so many times as long as what is hidden from it."""
+
 PAUSE_D = 5.0
 LONGEST_PIECE_D = 45.0
 """Stars change, and systematics do: pieces with a longer pause between them, and pieces longer than that where they
@@ -36,11 +39,17 @@ class Flat:
     variability : dict of str to (star,) array
         See `larun.search.variability.variability`, of the longest piece; and `n_waves`, most waves that were taken
         out of a piece before the trend.
+    calm : (star, cadence) float32
+        Flux before the trend was taken out, over the star's waves where they were; NaN where masked.
+    shared : (star, cadence) float32 or None
+        Systematics that were subtracted after the trend.
     """
 
     flux: np.ndarray
     sigma: np.ndarray
     variability: dict[str, np.ndarray]
+    calm: np.ndarray
+    shared: np.ndarray | None = None
 
 
 def flatten(
@@ -72,7 +81,50 @@ def flatten(
     counts = np.array([np.isfinite(flat.flux).sum(axis=1) for flat in flats])
     share = np.where(np.isfinite(sigma), counts, 0)
     sigma = np.sqrt(np.sum(share * np.nan_to_num(sigma) ** 2, axis=0) / np.maximum(share.sum(axis=0), 1))
-    return Flat(np.concatenate([flat.flux for flat in flats], axis=1), sigma, seen)
+    flux, calm = (np.concatenate([getattr(flat, name) for flat in flats], axis=1) for name in ("flux", "calm"))
+    shared = None if flats[0].shared is None else np.concatenate([flat.shared for flat in flats], axis=1)
+    return Flat(flux, sigma, seen, calm, shared)
+
+
+def flatten_around(
+    flat: Flat, row: int, hidden: np.ndarray, time: np.ndarray, cadence_d: float, longest_d: float,
+    settings: SearchSettings,
+) -> tuple[np.ndarray, float]:  # fmt: skip
+    """Flatten one star again with cadences that have no say in its trend.
+
+    Parameters
+    ----------
+    flat : Flat
+        From `flatten`.
+    row : int
+        The star.
+    hidden : (cadence,) bool
+        Cadences of its transits.
+    time : (cadence,) float64
+        Days, increasing.
+    cadence_d, longest_d : float
+        Time between cadences, and longest run of hidden ones, days.
+    settings : SearchSettings
+        `window_d` and `min_duration_h` are used.
+
+    Returns
+    -------
+    flux : (cadence,) float32
+        Around 1, NaN where masked or clipped.
+    sigma : float
+        Robust scatter per cadence.
+    """
+    window_d = max(settings.window_d, WINDOW_OF_HIDDEN * longest_d)
+    flux = detrend(flat.calm[row : row + 1], time, window_d, hidden[None])
+    if flat.shared is not None:
+        flux -= flat.shared[row]
+    sigma = clip(flux, time, isolated_dips=_isolated(cadence_d, settings))
+    return flux[0], float(sigma[0])
+
+
+def _isolated(cadence_d: float, settings: SearchSettings) -> bool:
+    """Whether a single low cadence is an outlier."""
+    return settings.min_duration_h / HOURS_PER_DAY >= ISOLATED_CADENCES * cadence_d
 
 
 def pieces(time: np.ndarray) -> list[slice]:
@@ -105,7 +157,7 @@ def _flatten(
     relative: np.ndarray, time: np.ndarray, cadence_d: float, settings: SearchSettings, group: np.ndarray | None
 ) -> Flat:
     """Flatten one piece."""
-    isolated = settings.min_duration_h / HOURS_PER_DAY >= ISOLATED_CADENCES * cadence_d
+    isolated, base = _isolated(cadence_d, settings), relative.copy()
     flux = detrend(relative, time, settings.window_d)
     shared = None
     if settings.cotrend and group is not None:
@@ -122,5 +174,5 @@ def _flatten(
                 flat -= shared[row]
             scatter = clip(flat, time, isolated_dips=isolated)
             if transit_scatter(flat[0], cadences) < LESS * transit_scatter(flux[row], cadences):
-                flux[row], sigma[row], seen["n_waves"][row] = flat[0], scatter[0], n_waves
-    return Flat(flux, sigma, seen)
+                flux[row], sigma[row], seen["n_waves"][row], base[row] = flat[0], scatter[0], n_waves, calm
+    return Flat(flux, sigma, seen, base, shared)

@@ -15,6 +15,7 @@ from larun.search.flatten import flatten
 from larun.search.grid import make_grid
 from larun.search.pointing import dump_rows
 from larun.search.prepare import relative_flux
+from larun.search.restore import restore_transits
 from larun.units import SECONDS_PER_DAY
 
 
@@ -81,9 +82,9 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
     further, further_star = empty_events(0), np.empty(0, np.int64)
     if len(rows):
         flat = flatten(relative[rows], shard.time, cadence_d, settings, groups_of(shard.stars)[rows])
-        detrended[rows] = flat.flux
         stars = Flux(shard.take(rows), flat.flux, flat.sigma, cadence_d, dump_rows(shard))
-        first = list(best_events(stars, grid, settings))
+        first = restore_transits(stars, flat, list(best_events(stars, grid, settings)), settings)
+        detrended[rows] = stars.flux
         for row, best in zip(rows, first, strict=True):
             reasons[row] = best.reason
             if best.event is not None:

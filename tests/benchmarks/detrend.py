@@ -82,7 +82,8 @@ def beside_wotan(curves: list[tuple[np.ndarray, np.ndarray]], seed: int) -> dict
     ways["larun"](*curves[0]), ways["wotan_biweight"](*curves[0])
     for name, way in ways.items():
         rng = np.random.default_rng(seed)
-        spent, scatters, share = [], [], {duration: [] for duration in DURATIONS_H}
+        spent, scatters = [], []
+        share, hidden = ({duration: [] for duration in DURATIONS_H} for _ in range(2))
         for t, flux in curves:
             start = time.process_time()
             flat = way(t, flux)
@@ -91,11 +92,18 @@ def beside_wotan(curves: list[tuple[np.ndarray, np.ndarray]], seed: int) -> dict
             for duration, values in share.items():
                 dimmer, loss = dimmed(t, flux, duration, rng)
                 values.append(kept(flat, way(t, dimmer), loss))
+                if name == "larun":
+                    window_d, inside = max(SETTINGS.window_d, 3 * duration / HOURS_PER_DAY), loss[None] > 0
+                    around = [detrend(one[None], t, window_d, inside)[0] for one in (flux, dimmer)]
+                    hidden[duration].append(kept(*around, loss))
         found[name] = {
             "cpu_ms": 1e3 * float(np.median(spent)),
             "scatter_ppm_1_2_3_h": np.median(scatters, axis=0).tolist(),
             "depth_kept_by_duration_h": {str(d): float(np.nanmedian(values)) for d, values in share.items()},
         }
+        if name == "larun":
+            again = {str(d): float(np.nanmedian(values)) for d, values in hidden.items()}
+            found[name]["depth_kept_with_transits_hidden"] = again
     found["cpu_ratio"] = found["wotan_biweight"]["cpu_ms"] / found["larun"]["cpu_ms"]
     return found
 

@@ -15,6 +15,10 @@ KERNEL_MODULES = (
         for name in (
             "prepare",
             "detrend",
+            "variability",
+            "prewhiten",
+            "cotrend",
+            "flatten",
             "box",
             "fold",
             "peaks",

@@ -93,3 +93,27 @@ def test_fluxes_near_the_largest_number_come_to_an_end(size):
 
 def test_no_cadences():
     assert trend(np.empty((2, 0), np.float32), np.empty(0), 1.0).shape == (2, 0)
+
+
+@pytest.mark.parametrize("duration_h", [2, 6, 13])
+def test_hidden_transits_keep_all_of_their_depth(duration_h):
+    time = np.arange(27 * DAY) / DAY
+    inside = np.abs((time - 3.2 + 4) % 8 - 4) < duration_h / 48
+    flux = 1 + 0.001 * np.sin(2 * np.pi * time / 20) + np.random.default_rng(6).normal(0, 2e-4, len(time))
+    flux = (flux * np.where(inside, 0.9996, 1))[None].astype(np.float32)
+    window_d = max(1.0, 3 * duration_h / 24)
+    plain, hidden = (detrend(flux, time, window_d, mask)[0] for mask in (None, inside[None]))
+    error = 2e-4 / np.sqrt(inside.sum())
+    assert np.mean(hidden[~inside]) - np.mean(hidden[inside]) == pytest.approx(4e-4, abs=4 * error)
+    assert np.std((hidden - plain)[np.abs((time - 3.2 + 4) % 8 - 4) > 1.5]) < 3e-5
+
+
+def test_hidden_cadences_get_the_trend_of_the_others():
+    time = np.arange(10 * DAY) / DAY
+    flux = (1 + 0.01 * time)[None].astype(np.float32)
+    hidden = np.zeros(flux.shape, bool)
+    hidden[0, 100:118] = True
+    dimmed = np.where(hidden, 0.5, flux).astype(np.float32)
+    np.testing.assert_allclose(trend(dimmed, time, 1.0, hidden), flux, atol=1e-5)
+    assert np.isnan(trend(dimmed, time, 1.0, np.ones_like(hidden))).all()
+    np.testing.assert_array_equal(trend(flux, time, 1.0, np.zeros_like(hidden)), trend(flux, time, 1.0))

@@ -11,7 +11,7 @@ from larun.search.grid import optimal_frequencies
 from larun.search.pipeline import search_shard
 from larun.search.stitch import stitch, stitched_settings
 
-SETTINGS = SearchSettings()
+SETTINGS = SearchSettings(max_events=1)
 
 
 def sector(
@@ -129,7 +129,7 @@ def test_planets_that_no_single_sector_shows(real_data, star, period_d):
     parts = [curve.shard() for curve in read_bank(real_data) if curve.star == star]
     whole = stitch(parts, SETTINGS)
     settings = stitched_settings(whole.time, SETTINGS)
-    settings = settings.model_copy(update={"min_period_d": 0.8 * period_d, "max_period_d": 2.2 * period_d})
+    settings = settings.model_copy(update={"min_period_d": 0.9 * period_d, "max_period_d": 1.5 * period_d})
     event = search_shard(whole, settings).events[0]
     assert event["period_d"] == pytest.approx(period_d, rel=1e-4)
     assert event["snr"] > 7

@@ -1,0 +1,73 @@
+"""Strong events again, with their transits hidden from the trend that eats into them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from larun.config import SearchSettings
+from larun.search.events import MASKED_DETECTION, Best, Flux, mask_transits
+from larun.search.flatten import Flat, flatten_around
+from larun.search.measure import measure
+from larun.search.refine import Box, refine
+from larun.units import HOURS_PER_DAY
+
+
+def restore_transits(stars: Flux, flat: Flat, first: list[Best], settings: SearchSettings) -> list[Best]:
+    """Flatten strong events again without their transits, and measure them again.
+
+    A sliding trend takes 5 % of the depth of a transit of 2 h and half of one of 13 h. Events that are not strong are
+    left alone: hiding a dip of noise from the trend makes it deeper too. For the same reason the detection score stays
+    that of the search.
+
+    Parameters
+    ----------
+    stars : Flux
+        Its flux and scatter are replaced where an event is.
+    flat : Flat
+        Where they come from.
+    first : (star,) list of Best
+        From `larun.search.events.best_events`.
+    settings : SearchSettings
+        As for the search.
+
+    Returns
+    -------
+    (star,) list of Best
+        The same with the events of strong stars measured again; unchanged where that does not make them stronger.
+    """
+    restored = list(first)
+    for star, best in enumerate(first):
+        if best.strong(MASKED_DETECTION):
+            before = stars.flux[star].copy(), stars.sigma[star]
+            time = stars.shard.barycentric_time(star)
+            event = _again(stars, flat, star, time, best.event, settings)
+            if event is None or not event["snr"] >= best.event["snr"]:
+                stars.flux[star], stars.sigma[star] = before
+            else:
+                stars.point(star, time, event)
+                restored[star] = replace(best, event=event)
+    return restored
+
+
+def _again(
+    stars: Flux, flat: Flat, star: int, time: np.ndarray, event: np.void, settings: SearchSettings
+) -> np.void | None:
+    """Replace the flux of one star; its event in that flux, None where there is none."""
+    probe = np.zeros(len(time), np.float32)
+    mask_transits(probe, time, event)
+    duration_d = float(event["duration_h"]) / HOURS_PER_DAY
+    stars.flux[star], stars.sigma[star] = flatten_around(
+        flat, star, np.isnan(probe), stars.shard.time, stars.cadence_d, duration_d, settings
+    )
+    data = stars.series(star, time)
+    if data is None:
+        return None
+    start = Box(float(event["period_d"]), float(event["t0_btjd"]), duration_d, 0.0, float(event["sde"]))
+    box = refine(data, [start], settings)
+    if box is None:
+        return None
+    again = measure(data, box, len(data.time))
+    again["detection"] = event["detection"]
+    return again
