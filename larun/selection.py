@@ -13,7 +13,12 @@ COUNTED = 128
 
 @njit(cache=True, nogil=True)
 def select(values, n, k):
-    """Return the k-th smallest of ``values[:n]`` (Hoare's quickselect), which is reordered; no NaN allowed."""
+    """Return the k-th smallest of ``values[:n]`` (quickselect), which is reordered; no NaN allowed.
+
+    None of the values before place k is larger then, and none after it smaller.
+    """
+    if n < COUNTED:
+        return _select_of_few(values, n, k)
     low, high = 0, n - 1
     while low < high:
         pivot = values[(low + high) // 2]
@@ -33,6 +38,34 @@ def select(values, n, k):
             low = i
         else:
             break
+    return values[k]
+
+
+@njit(cache=True, nogil=True)
+def _select_of_few(values, n, k):
+    """The same by Lomuto's partition: no branch on a value, which a processor would guess wrong every other time.
+
+    Many equal values take it the square of their number, so it is for few.
+    """
+    low, high = 0, n - 1
+    while low < high:
+        middle = (low + high) // 2
+        pivot = values[middle]
+        values[middle] = values[high]
+        border = np.uintp(low)
+        for i in range(np.uintp(low), np.uintp(high)):
+            value = values[i]
+            values[i] = values[border]
+            values[border] = value
+            border += np.uintp(value < pivot)
+        values[high] = values[border]
+        values[border] = pivot
+        if k < border:
+            high = np.int64(border) - 1
+        else:
+            low = np.int64(border) + (k > border)
+            if k == border:
+                break
     return values[k]
 
 

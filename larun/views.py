@@ -133,39 +133,73 @@ def event_view(time, relative, detrended, period_d, t0, duration_d, depth, secon
         Written.
     """
     n = len(time)
-    position = np.empty(n, np.float32)
+    used = 0
+    when = np.empty(n)
     deviation = np.empty(n, np.float32)
     for i in range(n):
-        deviation[i] = detrended[i] - np.float32(1.0)
+        if not math.isnan(detrended[i]):
+            when[used] = time[i]
+            deviation[used] = detrended[i] - np.float32(1.0)
+            used += 1
+    when, deviation = when[:used], deviation[:used]
+    position = np.empty(n, np.float32)
     depth_unit = 1.0 / (DEPTH_SCALE * depth)
 
-    for i in range(n):
-        phase = (time[i] - t0) / period_d + 0.5
+    for i in range(used):
+        phase = (when[i] - t0) / period_d + 0.5
         position[i] = (phase - math.floor(phase)) * GLOBAL
-    counts = _median_bins(position, deviation, 0, out[:GLOBAL])
+    counts = _median_bins(position[:used], deviation, 0, out[:GLOBAL])
     _fill_empty(out[:GLOBAL], counts, True)
     _scale(out[:GLOBAL], depth_unit)
 
     half = min(HALF_WIDTH_DURATIONS * duration_d, 0.5 * period_d)
-    start = GLOBAL
-    for which in range(4):
-        centre = t0 + (secondary_phase * period_d if which == 2 else 0.0)
-        view = out[start : start + LOCAL]
-        for i in range(n):
-            cycle = (time[i] - centre) / period_d
-            number = math.floor(cycle + 0.5)
-            offset = (cycle - number) * period_d
-            wanted = which >= 2 or int(number) % 2 == which
-            position[i] = (offset / half + 1.0) * (0.5 * LOCAL) if wanted else -1.0
-        counts = _median_bins(position, deviation, _LOCAL_OVERLAP, view)
-        _fill_empty(view, counts, False)
-        if which == 3:
-            _compress(view, 1.0 / ABSOLUTE_SCALE)
-        else:
-            _scale(view, depth_unit)
-        start += LOCAL
+    number = np.empty(used, np.int64)
+    near = np.empty(used, np.float32)
+    views = out[GLOBAL : GLOBAL + 4 * LOCAL].reshape(4, LOCAL)
+    for which, centre in ((2, t0 + secondary_phase * period_d), (0, t0)):
+        inside = _around(when, deviation, centre, period_d, half, position, number, near)
+        if which == 2:
+            _local_view(position[:inside], near[:inside], views[2], depth_unit)
+            continue
+        counts = _median_bins(position[:inside], near[:inside], _LOCAL_OVERLAP, views[3])
+        _fill_empty(views[3], counts, False)
+        _compress(views[3], 1.0 / ABSOLUTE_SCALE)
+        first = 0
+        for i in range(inside):
+            if number[i] % 2 == 0:
+                position[i], position[first] = position[first], position[i]
+                near[i], near[first] = near[first], near[i]
+                number[i], number[first] = number[first], number[i]
+                first += 1
+        _local_view(position[:first], near[:first], views[0], depth_unit)
+        _local_view(position[first:inside], near[first:inside], views[1], depth_unit)
+    start = GLOBAL + 4 * LOCAL
 
     _sector_view(time, relative, detrended, position, out[start : start + SECTOR])
+
+
+@njit(cache=True, nogil=True)
+def _around(time, deviation, centre, period_d, half, position, number, near):
+    """Pick the points within `half` days of a repeating moment; return how many there are.
+
+    `position` is filled with their places in a local view, `number` with their cycles, `near` with their deviations.
+    """
+    inside = 0
+    for i in range(len(time)):
+        cycle = (time[i] - centre) / period_d
+        nearest = math.floor(cycle + 0.5)
+        place = np.float32(((cycle - nearest) * period_d / half + 1.0) * (0.5 * LOCAL))
+        if place >= 0 and place < LOCAL:
+            position[inside], number[inside], near[inside] = place, int(nearest), deviation[i]
+            inside += 1
+    return inside
+
+
+@njit(cache=True, nogil=True)
+def _local_view(position, deviation, view, depth_unit):
+    counts = _median_bins(position, deviation, _LOCAL_OVERLAP, view)
+    _fill_empty(view, counts, False)
+    _scale(view, depth_unit)
 
 
 @njit(cache=True, nogil=True)

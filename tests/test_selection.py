@@ -46,3 +46,18 @@ def test_median_of_many_values_is_the_one_in_the_middle_of_them_sorted(function,
     ):
         values = drawn.astype(dtype)
         assert function(values.copy(), len(values)) == np.sort(values)[len(values) // 2]
+
+
+@pytest.mark.parametrize("n", [1, 2, 76, 77, 127, 128, 300])
+def test_select_parts_the_values(n):
+    """Also where many are equal."""
+    rng = np.random.default_rng(n)
+    for distinct in (1, 3, 1000):
+        values = rng.integers(0, distinct, n).astype(np.float32)
+        for k in {0, n // 2, n - 1}:
+            for function in (select, select.py_func):
+                left = values.copy()
+                assert function(left, n, k) == np.sort(values)[k]
+                assert (left[:k] <= left[k]).all()
+                assert (left[k:] >= left[k]).all()
+                np.testing.assert_array_equal(np.sort(left), np.sort(values))

@@ -1,4 +1,4 @@
-"""Detrending and period search beside wotan and astropy, on the same light curves, in one run on one core.
+"""Detrending, search and vetting beside wotan, astropy and TLS, on the same light curves, in one run on one core.
 
 Times are CPU seconds of this process per light curve, medians over repetitions, compilation excluded.
 """
@@ -16,7 +16,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from numba import njit
 
-from larun.config import SearchSettings
+from larun import vet
+from larun.config import SearchSettings, VetSettings
 from larun.lightcurve import Shard, Star
 from larun.search import fold
 from larun.search.box import bin_series, even_out, spectra
@@ -26,7 +27,7 @@ from larun.search.lanes import LANES, aligned, broadcast, load, store
 from larun.search.pipeline import search_shard
 from larun.units import MAD_TO_SIGMA
 from tests.benchmarks.machine import machine, versions
-from tests.benchmarks.peers import astropy_search, wotan_flat
+from tests.benchmarks.peers import astropy_search, tls_search, wotan_flat
 
 SETTINGS = SearchSettings()
 SCATTER = 1e-3
@@ -164,10 +165,9 @@ def work_per_period(time: np.ndarray, grid: Grid) -> dict:
     }
 
 
-def compare_box_search(shard: Shard, n_peer: int, n_periods: int) -> dict:
-    """Same cadences, same periods, same 8 durations, phase bins of a fifth of the shortest."""
+def compare_box_search(shard: Shard, n_peer: int, n_periods: int, bin_d: float) -> dict:
+    """Same cadences, averaged over `bin_d`, same periods, same 8 durations, phase bins of a fifth of the shortest."""
     flux = (shard.flux / np.nanmedian(shard.flux, axis=1, keepdims=True)).astype(np.float32)
-    bin_d = SETTINGS.bin_minutes / 1440 if shard.cadence_s < 300 else 0.0
     binned, mean, weight = bin_series(flux, shard.time, bin_d)
     mean, weight = even_out(mean, weight)
     t = binned - binned[0]
@@ -203,33 +203,64 @@ def found_share(periods, truth) -> float:
     return float(np.mean(np.abs(np.asarray(periods) / truth[: len(periods), 0] - 1) < 5e-3))
 
 
+def larun_whole(shard: Shard):
+    """Flux to flagged events, with everything that the settings ask for."""
+    found = search_shard(shard, SETTINGS)
+    stars = {name: [getattr(star, name) for star in shard.stars] for name in ("radius", "logg")}
+    vet.flag(found.events, settings=VetSettings(), **stars)
+    return found
+
+
 def compare_whole_path(shard: Shard, truth: np.ndarray, n_peer: int) -> dict:
-    """Flux to best event, against wotan, 10-min bins and astropy on the periods of our own grid."""
-    search_shard(shard.take([0]), SETTINGS)
-    ours_s, ours = cpu(lambda: search_shard(shard, SETTINGS))
+    """Flux to flagged events, beside wotan and astropy on 10-min means, and beside TLS with its defaults.
+
+    Both peers are given the periods of our own grid. TLS gets the flux that wotan flattened, every cadence of it and
+    10-min means; its own time is that of the search alone.
+    """
+    larun_whole(shard.take([0]))
+    ours_s, ours = cpu(lambda: larun_whole(shard))
     grid = make_grid(shard.time, shard.cadence_s / 86400, SETTINGS)
     durations = np.geomspace(SETTINGS.min_duration_h, 0.9 * 0.5 * 24 * 0.5, 8) / 24
+    flat, means = [], []
 
-    def peer():
-        periods = []
+    def flattened():
+        flat.clear(), means.clear()
         for row in shard.flux[:n_peer]:
-            flat = wotan_flat(shard.time, row / np.nanmedian(row), SETTINGS.window_d)
-            t, mean, weight = bin_series(flat[None].astype(np.float32), shard.time, grid.bin_d)
-            binned = np.where(weight[0] > 0, mean[0], np.nan)
-            result = astropy_search(t, binned, grid.frequency, durations)
-            periods.append(result.period[np.nanargmax(result.power)])
-        return periods
+            flat.append(wotan_flat(shard.time, row / np.nanmedian(row), SETTINGS.window_d))
+            t, mean, weight = bin_series(flat[-1][None].astype(np.float32), shard.time, grid.bin_d)
+            means.append((t, np.where(weight[0] > 0, mean[0], np.nan)))
 
-    peer_s, periods = cpu(peer, 1)
+    def boxes():
+        found = [astropy_search(t, row, grid.frequency, durations) for t, row in means]
+        return [result.period[np.nanargmax(result.power)] for result in found]
+
+    def tls(series):
+        low, high = 1 / grid.frequency[0], 1 / grid.frequency[-1]
+        return [float(tls_search(t, row, low, high).period) for t, row in series]
+
+    n_tls = max(n_peer // 3, 1)
+    tls([means[0]] if means else [(shard.time[:2000], 1 + 1e-3 * np.sin(np.arange(2000.0)))])
+    wotan_s, _ = cpu(flattened, 1)
+    astropy_s, periods = cpu(boxes, 1)
+    means_s, tls_periods = cpu(lambda: tls(means[:n_tls]), 1)
+    whole_s, _ = cpu(lambda: tls([(shard.time, row) for row in flat[:n_tls]]), 1)
+    star_s = ours_s / len(shard)
     return {
         "cadences": len(shard.time),
         "periods": len(grid.frequency),
-        "larun_ms": 1e3 * ours_s / len(shard),
-        "wotan_and_astropy_ms": 1e3 * peer_s / n_peer,
-        "ratio": (peer_s / n_peer) / (ours_s / len(shard)),
+        "larun_ms": 1e3 * star_s,
+        "wotan_ms": 1e3 * wotan_s / n_peer,
+        "astropy_ms": 1e3 * astropy_s / n_peer,
+        "wotan_and_astropy_ms": 1e3 * (wotan_s + astropy_s) / n_peer,
+        "tls_ms": 1e3 * whole_s / n_tls,
+        "tls_on_means_ms": 1e3 * means_s / n_tls,
+        "ratio": (wotan_s + astropy_s) / n_peer / star_s,
+        "tls_ratio": whole_s / n_tls / star_s,
+        "tls_on_means_ratio": means_s / n_tls / star_s,
         "larun_recovered": found_share(ours.events["period_d"], truth),
         "larun_recovered_of_peers_stars": found_share(ours.events["period_d"][:n_peer], truth),
         "wotan_and_astropy_recovered": found_share(periods, truth),
+        "tls_on_means_recovered": found_share(tls_periods, truth),
     }
 
 
@@ -243,13 +274,14 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     result = {"machine": machine(), "stars": options.stars, "peer_stars": options.peer_stars}
-    result["versions"] = versions("larun", "numpy", "numba", "astropy", "wotan")
+    result["versions"] = versions("larun", "numpy", "numba", "astropy", "wotan", "transitleastsquares")
     two, two_truth = light_curves(options.stars, 120.0, 1)
     ten, ten_truth = light_curves(options.stars, 600.0, 2)
     result["detrend_120s"] = compare_detrending(two, two_truth, options.peer_stars)
     result["ceilings"] = ceilings()
-    result["box_120s_binned"] = compare_box_search(two, options.peer_stars, options.periods)
-    result["box_600s"] = compare_box_search(ten, options.peer_stars, options.periods)
+    result["box_120s_in_10_min_means"] = compare_box_search(two, options.peer_stars, options.periods, 10 / 1440)
+    result["box_120s_every_cadence"] = compare_box_search(two, options.peer_stars // 3, options.periods, 0.0)
+    result["box_600s"] = compare_box_search(ten, options.peer_stars, options.periods, 0.0)
     result["whole_120s"] = compare_whole_path(two, two_truth, options.peer_stars)
     result["whole_600s"] = compare_whole_path(ten, ten_truth, options.peer_stars)
     print(json.dumps(result) if options.json else json.dumps(result, indent=2))
