@@ -196,7 +196,7 @@ class VetSettings(Section):
     )
     max_single_event_fraction: float = Field(0.7, gt=0, le=1, description="larger sets single_dominates")
     max_gap_fraction: float = Field(0.5, ge=0, le=1, description="larger sets near_gap")
-    max_dump_fraction: float = Field(0.6, ge=0, le=1, description="larger sets near_dump")
+    max_dump_fraction: float = Field(0.55, ge=0, le=1, description="larger sets near_dump")
     sinusoid_ratio: float = Field(1.0, gt=0, description="larger sets sinusoid")
     max_duration_ratio: float = Field(
         2.0, gt=0, description="duration over that of the star's density; larger sets long_duration"

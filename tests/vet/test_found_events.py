@@ -41,9 +41,9 @@ def swept():
 
 
 def share_of(kind: str, *flags: EventFlag) -> float:
-    """Share of the stars of a kind that carry one of the flags; periodic ones only where the period was found."""
-    kinds, found, _, bits = swept()
-    here = (kinds == kind) & (found | (kind == "momentum_ramps"))
+    """Share of the stars of a kind that carry one of the flags, where the period or the strong ramps were found."""
+    kinds, found, events, bits = swept()
+    here = (kinds == kind) & ((events["snr"] > 10) if kind == "momentum_ramps" else found)
     assert here.sum() >= 5
     return float(np.mean(bits[here] & np.uint32(sum(flags)) > 0))
 
