@@ -5,6 +5,21 @@ from pathlib import Path
 
 import pytest
 
+FLOWS = Path(__file__).parent / "flows"
+
+
+def pytest_collection_modifyitems(items):
+    """Say which tests run in one process: those of a file, and all of flows, which share a server and a cluster.
+
+    Tests of flows count for no coverage: nearly all that runs in them is Prefect's and Dask's, which tracing makes half
+    as slow again, and what larun does in them runs in other processes. The figure is a lower bound.
+    """
+    for item in items:
+        in_flows = item.path.parent == FLOWS
+        item.add_marker(pytest.mark.xdist_group("flows" if in_flows else str(item.path.relative_to(FLOWS.parent))))
+        if in_flows:
+            item.add_marker(pytest.mark.no_cover)
+
 
 @pytest.fixture(autouse=True)
 def untouched_log_levels():

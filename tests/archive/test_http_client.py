@@ -624,7 +624,8 @@ def test_answers_of_a_hostile_server_are_failures_of_one_product(kind, is_open, 
         client.close()
 
 
-def test_a_redirect_to_another_port_of_the_host_opens_no_second_connection_there():
+def test_a_redirect_to_another_port_of_the_host_opens_no_second_connection_there(monkeypatch):
+    monkeypatch.setattr(connections, "IDLE_S", 60.0)
     with (
         Stub(lambda head: [reply(200, b"x")]) as other,
         Stub(lambda head: [reply(302, b"", f"Location: {other.url}/x")]) as first,

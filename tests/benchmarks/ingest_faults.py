@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections import Counter
@@ -34,10 +35,14 @@ TRUE_REASONS = {
     "bit-rot": Status.CORRUPT,
     "other-star": Status.CORRUPT,
     "html": Status.CORRUPT,
-    "truncated-open": Status.CORRUPT,
+    "truncated-open": Status.CORRUPT,  # neither length nor chunks: to HTTP it is whole, to FITS it is not
     "duplicate-rows": Status.CORRUPT,
 }
-"""Status that follows from the last answer about a target; any other kind of fault makes it unreachable."""
+"""Status that follows from the last answer about a target, by what `tests.loopback.faults.KINDS` says each kind is.
+
+A whole answer is judged by what it holds; one that HTTP itself shows to be none is asked for again, so that any other
+kind as the last one makes its target unreachable.
+"""
 
 
 def measure(targets: int) -> dict:
@@ -111,9 +116,13 @@ def _wrong_rows(clean: Root, faulty: Root) -> int:
 
 
 def _hasty(requests: list[dict]) -> int:
-    """Requests to the archive that began while it had asked us to wait, those under way at that moment excepted."""
+    """Requests for a target that began while the archive had asked to be left alone, by seconds or until a date.
+
+    A date has whole seconds, and counts from when the archive named it, however late that was sent.
+    """
     hasty = 0
     for refused in (r for r in requests if r["fault"].partition("-")[0] in ("429", "503") and r["end"]):
-        until = refused["end"] + RETRY_AFTER_S - 0.02
+        dated = refused["fault"].endswith("-date")
+        until = (math.ceil(refused["start"] + RETRY_AFTER_S) if dated else refused["end"] + RETRY_AFTER_S) - 0.02
         hasty += sum(refused["end"] + 0.05 < r["start"] < until for r in requests if r["target"] == refused["target"])
     return hasty

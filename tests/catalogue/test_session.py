@@ -11,6 +11,7 @@ from email.utils import format_datetime
 import pytest
 import requests
 
+from larun.catalogue import session as catalogue_session
 from larun.catalogue.session import CatalogueSession
 from larun.config import load
 
@@ -66,9 +67,12 @@ def session(**settings) -> CatalogueSession:
     ],
     ids=["length", "chunks", "one chunk", "no length"],
 )
-def test_an_answer_that_trickles_is_left_in_time(head, trickle):
+def test_an_answer_that_trickles_is_left_in_time(head, trickle, monkeypatch):
+    """Something comes every 20 ms, so that it is not the silence of half a second that ends it."""
+    monkeypatch.setattr(catalogue_session, "_WHOLE_ANSWER_TIMEOUTS", 1.0)
     started = time.monotonic()
-    with answering(b"HTTP/1.1 200 OK\r\n" + head, trickle) as (host, asked), session() as opened:
+    patient = session(read_timeout_s=0.5)
+    with answering(b"HTTP/1.1 200 OK\r\n" + head, trickle) as (host, asked), patient as opened:
         with pytest.raises(requests.ReadTimeout, match="whole answer in time"):
             opened.get(f"http://{host}/x")
         assert len(asked) == 3
