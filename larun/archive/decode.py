@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from larun.archive.families import KNOWN, Family, recognise
-from larun.archive.fits import Header, split, verify_checksums
+from larun.archive.fits import Hdu, Header, Rows, split, verify_checksums
 from larun.archive.table import Table
 from larun.errors import ProductCorrupt
 from larun.lightcurve import LightCurve, Star
@@ -124,8 +124,9 @@ def star_of(family: Family, primary: Header) -> Star:
 
 def _decode(data: bytes, source: str) -> LightCurve:
     hdus = split(data)
-    verify_checksums(data, hdus)
     primary = hdus[0].header
+    ahead = _read_ahead(data, hdus)
+    verify_checksums(data, hdus, ahead and ahead[1])
     table_hdu = next((hdu for hdu in hdus if hdu.is_table), None)
     cadence_s = cadence_of(table_hdu.header, primary) if table_hdu else None
     family = recognise(primary, cadence_s)
@@ -135,7 +136,7 @@ def _decode(data: bytes, source: str) -> LightCurve:
             + ", ".join(f"{key} {primary.text(key)!r}" for key in ("TELESCOP", "ORIGIN", "CREATOR"))
         )
     _require_reference(family, table_hdu.header, primary)
-    columns = _columns(family, Table(data, table_hdu))
+    columns = _columns(family, Table(data, table_hdu), ahead and ahead[0])
     if cadence_s is None:
         raise ProductCorrupt("its header gives no time between cadences (TIMEDEL)")
     return LightCurve(
@@ -161,16 +162,37 @@ def _require_reference(family: Family, *headers: Header) -> None:
             raise ProductCorrupt(f"times should be counted from BJD {expected:.0f}, the header says {came}")
 
 
-def _columns(family: Family, table: Table) -> dict[str, np.ndarray]:
-    """Columns as `LightCurve` wants them, native byte order."""
-    if len(table) == 0:
-        raise ProductCorrupt("its table holds no cadences")
+def _read_ahead(data: bytes, hdus: tuple[Hdu, ...]) -> tuple[dict[str, np.ndarray], Rows] | None:
+    """Columns and the sum of the rows, so that memory is gone over once; None where anything is unusual.
 
-    names = {
+    The checksums tell afterwards whether anything of it can be used; if they are right, so is what led here.
+    """
+    primary = hdus[0].header
+    table_hdu = next((hdu for hdu in hdus if hdu.is_table), None)
+    if table_hdu is None:
+        return None
+    try:
+        family = recognise(primary, cadence_of(table_hdu.header, primary))
+        table = Table(data, table_hdu)
+        return table.gathered(list(_names(family, table).values())) if family else None
+    except ProductCorrupt:
+        return None
+
+
+def _names(family: Family, table: Table) -> dict[str, str]:
+    """Column of each field."""
+    return {
         field: next((candidate for candidate in candidates if candidate in table.names), candidates[0])
         for field, candidates in family.columns.items()
     }
-    read = table.columns(names.values())
+
+
+def _columns(family: Family, table: Table, read: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
+    """Columns as `LightCurve` wants them, native byte order, from those that were read already where they were."""
+    if len(table) == 0:
+        raise ProductCorrupt("its table holds no cadences")
+    names = _names(family, table)
+    read = read or table.columns(names.values())
 
     def column(field: str, dtype=np.float32) -> np.ndarray:
         name = names.get(field)

@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numba import njit
 
-from larun.archive.fits import CARD, Hdu, Header, in_other_order
+from larun.archive.fits import CARD, Hdu, Header, Rows, in_other_order
 from larun.errors import ProductCorrupt
 
 _PLAIN_FORMAT = re.compile(r"1?([DEKJIB])")
@@ -69,25 +69,34 @@ class Table:
         if self.dtype is None:
             records = _read_with_astropy(self.data, self.hdu.index)
             found = {name: np.asarray(records[self.names[name]]) for name in names}
-        elif found := self._gathered(names):
-            return found
+        elif gathered := self.gathered(names):
+            return gathered[0]
         else:
             records = np.frombuffer(self.data, self.dtype, count=len(self), offset=self.hdu.data_start)
             found = {name: records[name] for name in names}
         return {name: values.astype(values.dtype.newbyteorder("=")) for name, values in found.items()}
 
-    def _gathered(self, names: list[str]) -> dict[str, np.ndarray]:
-        """Columns of numbers of four and eight bytes, in one pass over the rows; nothing where there are others."""
+    def gathered(self, names: list[str]) -> tuple[dict[str, np.ndarray], Rows] | None:
+        """Columns of numbers of four and eight bytes, as in `columns`, and the sum of all rows, in one pass over them.
+
+        None where any of the columns is absent or is another. All this may be damaged before `verify_checksums`.
+        """
+        if self.dtype is None or any(name not in self.names for name in names):
+            return None
+        n_rows = self.hdu.header.integer("NAXIS2")
+        if not 0 < n_rows * self.dtype.itemsize <= self.hdu.data_size:
+            return None
         words = np.frombuffer(self.data, np.uint32, count=len(self.data) // _WORD)
         row = _row_of_words(self._layout, tuple(names))
         if row is None or self.hdu.data_start % _WORD or not words.flags.aligned or sys.byteorder != "little":
-            return {}
+            return None
         n_wide = int(np.count_nonzero(row.wide))
-        short = np.empty((len(names) - n_wide, len(self)), np.uint32)
-        long = np.empty((n_wide, len(self)), np.uint64)
-        _gather(words[self.hdu.data_start // _WORD :], row.length, row.places, row.wide, short, long)
+        short = np.empty((len(names) - n_wide, n_rows), np.uint32)
+        long = np.empty((n_wide, n_rows), np.uint64)
+        total = _gather(words[self.hdu.data_start // _WORD :], row.length, row.places, row.wide, short, long)
         lines = {4: iter(short), 8: iter(long)}
-        return {name: next(lines[dtype.itemsize]).view(dtype) for name, dtype in row.dtypes.items()}
+        columns = {name: next(lines[dtype.itemsize]).view(dtype) for name, dtype in row.dtypes.items()}
+        return columns, Rows(self.hdu.index, n_rows * self.dtype.itemsize, int(total))
 
 
 @dataclass(frozen=True)
@@ -129,11 +138,17 @@ def _row_of_words(layout: bytes, names: tuple[str, ...]) -> _Row | None:
 
 @njit(cache=True, nogil=True)
 def _gather(words, stride, places, wide, short, long):
-    """Columns of rows of `stride` big-endian words: those of one word into `short`, those of two into `long`."""
+    """Columns of rows of `stride` big-endian words: those of one word into `short`, those of two into `long`.
+
+    Returns the sum of all words of the rows.
+    """
+    total = np.uint64(0)
     n_rows = np.uint64(max(short.shape[1], long.shape[1]))
     one = np.uint64(1)
     for first in range(np.uint64(0), n_rows, np.uint64(_ROWS_AT_ONCE)):
         last = min(n_rows, first + np.uint64(_ROWS_AT_ONCE))
+        for word in range(first * stride, last * stride):
+            total += np.uint64(in_other_order(words[word]))
         n_short = n_long = 0
         for column in range(places.shape[0]):
             place = places[column] + first * stride
@@ -150,6 +165,7 @@ def _gather(words, stride, places, wide, short, long):
                 for row in range(first, last):
                     singles[row] = in_other_order(words[place])
                     place += stride
+    return total
 
 
 @lru_cache(maxsize=64)

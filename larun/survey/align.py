@@ -111,7 +111,9 @@ def _run(curve: LightCurve, plan: Plan) -> slice | None:
     numbers = curve.cadence_no
     first = int(numbers[0]) - plan.grid.first
     last = first + len(numbers)
-    if first < 0 or last > len(plan.grid.time) or not (np.diff(numbers) == 1).all():
+    if first < 0 or last > len(plan.grid.time) or int(numbers[-1]) - int(numbers[0]) != len(numbers) - 1:
+        return None
+    if not (numbers[1:] > numbers[:-1]).all():
         return None
     return slice(first, last)
 

@@ -173,6 +173,18 @@ def test_a_table_without_rows_is_corrupt(spoc):
         decode(spoc(n=0))
 
 
+@pytest.mark.parametrize("card", [b"NAXIS2  =", b"BITPIX  =", b"GCOUNT  =", b"NAXIS   =", b"TFORM1  =", b"TTYPE1  ="])
+def test_headers_that_lie_about_the_table_are_damage(spoc, card):
+    """What is read before the checksums are verified stays within the file, whatever its header says."""
+    data = spoc()
+    place = data.index(card, data.index(b"XTENSION= 'BINTABLE'"))
+    for said in (b"0", b"1", b"-8", b"999999999", b"'1K'", b"'TIME'", b"'QUALITY'"):
+        damaged = data[: place + 10] + said.rjust(20) + data[place + 30 :]
+        if damaged != data:
+            with pytest.raises(ProductCorrupt):
+                decode(damaged)
+
+
 def test_missing_checksum_of_one_hdu_is_damage(spoc):
     data = spoc()
     place = data.rindex(b"CHECKSUM=")

@@ -91,6 +91,17 @@ def test_plain_columns_are_those_of_astropy(kinds):
             assert column.tobytes() == theirs.astype(column.dtype).tobytes()
 
 
+def test_rows_are_summed_with_what_is_read_of_them():
+    data = written([fits.Column("a", "D", array=np.arange(1000.0)), fits.Column("b", "E", array=np.arange(1000.0))])
+    hdu = split(data)[1]
+    columns, rows = Table(data, hdu).gathered(["B"])
+    assert columns["B"].tolist() == list(range(1000))
+    assert (rows.index, rows.size) == (1, 12_000)
+    start = hdu.data_start
+    assert rows.total == np.frombuffer(data[start : start + 12_000], ">u4").sum(dtype=np.uint64)
+    assert ones_complement_sum(data[: 2 * 2880], data[2 * 2880 :]) == ones_complement_sum(data)
+
+
 def test_only_what_is_wanted_is_read():
     data = written([fits.Column("a", "D", array=np.arange(4.0)), fits.Column("b", "J", array=np.arange(4))])
     table = Table(data, split(data)[1])
