@@ -3,9 +3,9 @@
 import ast
 import json
 import re
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -41,10 +41,13 @@ def test_nothing_prints_but_the_command_line(path):
 
 
 def test_help_answers_at_once():
+    """Seconds of the processor, which are those of the clock on a machine that does nothing else."""
+
     def seconds() -> float:
-        started = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([script("larun"), "--help"], capture_output=True, check=True)
-        return time.monotonic() - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     taken = []
     while len(taken) < 3 or (min(taken) >= HELP_LIMIT_S and len(taken) < 6):

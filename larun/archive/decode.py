@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from larun.archive.families import KNOWN, Family, recognise
@@ -124,33 +126,46 @@ def star_of(family: Family, primary: Header) -> Star:
 
 def _decode(data: bytes, source: str) -> LightCurve:
     hdus = split(data)
-    primary = hdus[0].header
     ahead = _read_ahead(data, hdus)
-    verify_checksums(data, hdus, ahead and ahead[1])
-    table_hdu = next((hdu for hdu in hdus if hdu.is_table), None)
-    cadence_s = cadence_of(table_hdu.header, primary) if table_hdu else None
-    family = recognise(primary, cadence_s)
-    if family is None or table_hdu is None:
+    verify_checksums(data, hdus, ahead and ahead.rows)
+    kind = ahead.kind if ahead else _kind_of(data, hdus)
+    primary, family = hdus[0].header, kind.family
+    if family is None or kind.table is None:
         raise ProductCorrupt(
             f"sound FITS, but no light curve of a kind that larun knows ({KNOWN}); its header says "
             + ", ".join(f"{key} {primary.text(key)!r}" for key in ("TELESCOP", "ORIGIN", "CREATOR"))
         )
-    _require_reference(family, table_hdu.header, primary)
-    columns = _columns(family, Table(data, table_hdu), ahead and ahead[0])
-    if cadence_s is None:
+    _require_reference(family, kind.table.hdu.header, primary)
+    columns = _columns(family, kind.table, ahead and ahead.columns)
+    if kind.cadence_s is None:
         raise ProductCorrupt("its header gives no time between cadences (TIMEDEL)")
     return LightCurve(
         star=star_of(family, primary),
         mission=family.mission,
         sector=primary.integer(family.sector_key),
         author=author_of(family, primary),
-        cadence_s=cadence_s,
+        cadence_s=kind.cadence_s,
         time_format=family.time_format,
         flux_unit=family.flux_unit,
         source=source,
         simulated=primary.get("SIMDATA") is True,
         **columns,
     )
+
+
+class _Kind(NamedTuple):
+    """What the headers make of a file."""
+
+    family: Family | None
+    table: Table | None
+    cadence_s: float | None
+
+
+def _kind_of(data: bytes, hdus: tuple[Hdu, ...]) -> _Kind:
+    primary = hdus[0].header
+    table_hdu = next((hdu for hdu in hdus if hdu.is_table), None)
+    cadence_s = cadence_of(table_hdu.header, primary) if table_hdu else None
+    return _Kind(recognise(primary, cadence_s), table_hdu and Table(data, table_hdu), cadence_s)
 
 
 def _require_reference(family: Family, *headers: Header) -> None:
@@ -162,21 +177,27 @@ def _require_reference(family: Family, *headers: Header) -> None:
             raise ProductCorrupt(f"times should be counted from BJD {expected:.0f}, the header says {came}")
 
 
-def _read_ahead(data: bytes, hdus: tuple[Hdu, ...]) -> tuple[dict[str, np.ndarray], Rows] | None:
+class _Ahead(NamedTuple):
+    """What was read before the checksums are verified."""
+
+    kind: _Kind
+    columns: dict[str, np.ndarray]
+    rows: Rows
+
+
+def _read_ahead(data: bytes, hdus: tuple[Hdu, ...]) -> _Ahead | None:
     """Columns and the sum of the rows, so that memory is gone over once; None where anything is unusual.
 
     The checksums tell afterwards whether anything of it can be used; if they are right, so is what led here.
     """
-    primary = hdus[0].header
-    table_hdu = next((hdu for hdu in hdus if hdu.is_table), None)
-    if table_hdu is None:
-        return None
     try:
-        family = recognise(primary, cadence_of(table_hdu.header, primary))
-        table = Table(data, table_hdu)
-        return table.gathered(list(_names(family, table).values())) if family else None
+        kind = _kind_of(data, hdus)
+        if kind.family is None or kind.table is None:
+            return None
+        found = kind.table.gathered(list(_names(kind.family, kind.table).values()))
     except ProductCorrupt:
         return None
+    return found and _Ahead(kind, *found)
 
 
 def _names(family: Family, table: Table) -> dict[str, str]:
