@@ -19,11 +19,9 @@ from larun.search.pipeline import search_shard
 from larun.units import HOURS_PER_DAY
 
 PERIOD_TOLERANCE = 2e-3
-SINGLE = 0.7
-"""An event is a single transit where one of its transits carries more than this share of the signal."""
-
 ONE_SECTOR = SearchSettings()
 SEVERAL_SECTORS = SearchSettings(max_period_d=30.0)
+SWEEP = SweepSettings()
 
 EASY = {
     "WASP-4": "TIC 402026209",
@@ -146,24 +144,35 @@ def _bank_planets(folder: Path) -> Iterator[tuple[str, Curve]]:
 
 
 def _search(one: Observed, statistic: Statistic, limit: float) -> dict:
+    """Best event of a light curve, and whether it or a further event is a known planet."""
     result = search_shard(one.shard, SEVERAL_SECTORS if one.whole else ONE_SECTOR)
-    event = result.events[0]
-    value = float(statistic(result.events)["larun"][0])
+    events = np.append(result.events, result.further)
+    values = statistic(events)["larun"]
+    found = [
+        event
+        for event, value in zip(events, values, strict=True)
+        if any(_matches(event, value > limit, known, one.shard.time) for known in one.ephemerides)
+    ]
     return {
         "star": one.star,
         "light_curve": one.name,
         "several_sectors": one.whole,
-        "found": bool(value > limit and any(_matches(event, known, one.shard.time) for known in one.ephemerides)),
-        "period_d": float(np.nan_to_num(event["period_d"])),
-        "statistic": value,
+        "found": bool(found),
+        "event": int(found[0]["event"]) if found else 0,
+        "period_d": float(np.nan_to_num(events["period_d"][0])),
+        "statistic": float(values[0]),
     }
 
 
-def _matches(event: np.ndarray, known: Ephemeris, time: np.ndarray) -> bool:
-    """Whether an event is a known planet: its period, or its one transit where the light curve has room for no more."""
-    if abs(event["period_d"] / known.period_d - 1) < PERIOD_TOLERANCE:
-        return True
-    if known.period_d < 0.5 * np.ptp(time) or not event["single_event_fraction"] > SINGLE:
+def _matches(event: np.ndarray, above: bool, known: Ephemeris, time: np.ndarray) -> bool:
+    """Whether an event is a known planet.
+
+    A periodic event needs its period and a statistic above the threshold; where the light curve has no room for two
+    transits, a single transit (`period_d` NaN) needs the time of one of them and the SNR of a candidate.
+    """
+    if np.isfinite(event["period_d"]):
+        return bool(above and abs(event["period_d"] / known.period_d - 1) < PERIOD_TOLERANCE)
+    if known.period_d < 0.5 * np.ptp(time) or not event["snr"] >= SWEEP.min_snr:
         return False
     late = event["t0_btjd"] - known.t0
     return abs(late - known.period_d * np.rint(late / known.period_d)) < 0.5 * known.duration_h / HOURS_PER_DAY
@@ -178,9 +187,8 @@ def false_alarms(folder: Path, statistic: Statistic, limit: float) -> dict:
         values.append(float(statistic(events)["larun"][0]))
         snrs.append(float(np.nan_to_num(events["snr"][0])))
         sdes.append(float(np.nan_to_num(events["sde"][0])))
-    sweep = SweepSettings()
     above = np.array(values) > limit
-    candidates = (np.array(snrs) >= sweep.min_snr) & (np.array(sdes) >= sweep.min_sde)
+    candidates = (np.array(snrs) >= SWEEP.min_snr) & (np.array(sdes) >= SWEEP.min_sde)
     return {
         "light_curves": len(noise),
         "above_the_threshold": int(above.sum()),
