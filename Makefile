@@ -52,6 +52,8 @@ bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks.sweep --json
 	$(BIN)/python -m tests.benchmarks.stages --json
 	$(BIN)/python -m tests.benchmarks.vetting --json
+	$(BIN)/python -m tests.benchmarks.triage --json
+	$(BIN)/python -m tests.benchmarks.network --json
 	$(BIN)/python -m tests.benchmarks.storage --json
 	$(BIN)/python -m tests.benchmarks.ingest --json
 
