@@ -11,9 +11,12 @@ import pytest
 from larun.bundles import FLOAT_FILE, H5_FILE, INT8_FILE, KERAS_FILE, load_bundle, save_bundle
 from larun.config import Settings
 from larun.errors import ConfigurationError, InputError
+from larun.network import evaluate
 from larun.network import fit as fitting
+from larun.network.card import model_card
 from larun.network.labelled import SPLIT_FILE, TEST, TRAIN, labelled, read_split
 from larun.network.logbook import LOG_FILE
+from larun.network.recipe import load_teachers
 from larun.objects import Root
 
 KILL_DRIVER = Path(__file__).with_name("kill_driver.py")
@@ -139,3 +142,30 @@ def test_the_bundle_is_written_to_a_folder_too_and_over_nothing_else(data, small
         fitting.train(settings)
     with pytest.raises(ConfigurationError, match="something that is no bundle"):
         fitting.train(changed(settings, training={"output": str(tmp_path)}, model={"version": ""}))
+
+
+@pytest.mark.timeout(600)
+def test_settings_are_searched_stars_cross_validated_and_a_teacher_named(data, small_settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "training_views", lambda *_: data)
+    monkeypatch.setattr(evaluate, "BOOTSTRAPS", 5)  # intervals are not looked at here
+    modes = {"epochs": 2, "tune": 2, "kfold": 3, "pretrain_epochs": 1}
+    settings = changed(small_settings, model={"architecture": "spectral_cnn_plain"}, training=modes)
+    settings = settings.model_copy(update={"root": str(tmp_path)})
+    spec = fitting.train(settings)
+    bundle = load_bundle(spec, Root(str(tmp_path)))
+    manifest = bundle.manifest
+    assert manifest["tuning"]["trials"] == 2
+    assert manifest["asked"]["training"]["batch_size"] == 32
+    assert manifest["settings"]["training"]["batch_size"] == manifest["tuning"]["best"]["training.batch_size"]
+    assert manifest["kfold"]["metrics"]["all"]["stars"] == sum(manifest["kfold"]["stars"])
+    assert manifest["kfold"]["metrics"]["all"]["stars"] == len(set(data.star)) - manifest["data"]["stars"]["test"]
+    assert manifest["training"]["pretraining"]["on"] == "views"
+    card = bundle.files["model_card.md"].decode()
+    for said in ("## Cross-validation", "Settings found in 2 trials", "Pre-trained on views"):
+        assert said in card
+    assert not Root(str(tmp_path)).list("training")
+
+    taught = changed(settings, training={"teachers": (spec,)})
+    (teacher,) = load_teachers(taught, Root(str(tmp_path)))
+    assert teacher == bundle
+    assert f"Taught by {spec}" in model_card(manifest | {"teachers": [{"bundle": spec, "digest": bundle.digest}]})
