@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +71,7 @@ def flatten(
     group : (star,) int, optional
         Stars with the same positive number share systematics, see `larun.search.cotrend.groups_of`.
     """
-    parts = pieces(time)
+    parts = pieces(time, np.isfinite(relative).any(axis=0))
     flats = [_flatten(relative[:, part], time[part], cadence_d, settings, group) for part in parts]
     if len(flats) == 1:
         return flats[0]
@@ -127,30 +128,34 @@ def _isolated(cadence_d: float, settings: SearchSettings) -> bool:
     return settings.min_duration_h / HOURS_PER_DAY >= ISOLATED_CADENCES * cadence_d
 
 
-def pieces(time: np.ndarray) -> list[slice]:
+def pieces(time: np.ndarray, observed: np.ndarray) -> list[slice]:
     """Cut a time series at its longest gap until no piece is longer than a sector or two, or pauses for days.
 
     Parameters
     ----------
     time : (cadence,) float64
         Days, increasing.
+    observed : (cadence,) bool
+        Cadences with flux; gaps are between these.
 
     Returns
     -------
     list of slice
-        In order; one for a single sector.
+        In order, of all cadences; one for a single sector.
     """
+    rows = np.flatnonzero(observed)
 
-    def cut(first: int, stop: int) -> list[slice]:
-        steps = np.diff(time[first:stop])
+    def cut(first: int, stop: int) -> list[int]:
+        steps = np.diff(time[rows[first:stop]])
         widest = steps.max(initial=0.0)
-        too_long = stop > first and time[stop - 1] - time[first] > LONGEST_PIECE_D
+        too_long = steps.sum() > LONGEST_PIECE_D
         if widest <= (GAP_D if too_long else PAUSE_D):
-            return [slice(first, stop)]
+            return []
         middle = first + int(np.argmax(steps)) + 1
-        return cut(first, middle) + cut(middle, stop)
+        return [*cut(first, middle), int(rows[middle]), *cut(middle, stop)]
 
-    return cut(0, len(time))
+    edges = [0, *cut(0, len(rows)), len(time)]
+    return [slice(*edge) for edge in itertools.pairwise(edges)]
 
 
 def _flatten(

@@ -13,6 +13,9 @@ from larun.search.measure import measure
 from larun.search.refine import Box, refine
 from larun.units import HOURS_PER_DAY
 
+MOST_SINUSOID = 0.5
+"""Events of which a sinusoid explains a larger share of what the box does are left alone."""
+
 
 def restore_transits(stars: Flux, flat: Flat, first: list[Best], settings: SearchSettings) -> list[Best]:
     """Flatten strong events again without their transits, and measure them again.
@@ -39,7 +42,8 @@ def restore_transits(stars: Flux, flat: Flat, first: list[Best], settings: Searc
     """
     restored = list(first)
     for star, best in enumerate(first):
-        if best.strong(MASKED_DETECTION):
+        # Of a wave every trough would be hidden.
+        if best.strong(MASKED_DETECTION) and best.event["sinusoid_ratio"] < MOST_SINUSOID:
             before = stars.flux[star].copy(), stars.sigma[star]
             time = stars.shard.barycentric_time(star)
             event = _again(stars, flat, star, time, best.event, settings)

@@ -101,13 +101,21 @@ def test_trial_periods_are_capped_from_below():
 
 
 def test_pieces_are_sectors():
+    def cut(time, observed=None):
+        return pieces(time, np.ones(len(time), bool) if observed is None else observed)
+
     day = np.arange(0, 27, 0.02)
-    assert pieces(day) == [slice(0, 1350)]
-    assert pieces(np.r_[day[:600], day[700:]]) == [slice(0, 1250)]
-    assert pieces(np.r_[day, day + 28]) == [slice(0, 1350), slice(1350, 2700)]
-    assert pieces(np.r_[day, day + 100]) == [slice(0, 1350), slice(1350, 2700)]
-    assert pieces(np.arange(0, 90, 0.02)) == [slice(0, 4500)]
-    assert pieces(np.empty(0)) == [slice(0, 0)]
+    assert cut(day) == [slice(0, 1350)]
+    assert cut(np.r_[day[:600], day[700:]]) == [slice(0, 1250)]
+    assert cut(np.r_[day, day + 28]) == [slice(0, 1350), slice(1350, 2700)]
+    assert cut(np.r_[day, day + 100]) == [slice(0, 1350), slice(1350, 2700)]
+    assert cut(np.arange(0, 90, 0.02)) == [slice(0, 4500)]
+    assert cut(np.empty(0)) == [slice(0, 0)]
+    # A grid of all cadences, as the store has it, with the gaps of a quarter.
+    quarter = np.arange(0, 90, 0.02)
+    seen = ~(((quarter > 30) & (quarter < 31)) | ((quarter > 61) & (quarter < 62)))
+    assert [part.start for part in cut(quarter, seen)] == [0, 1550, 3100]
+    assert cut(quarter, np.zeros(4500, bool)) == [slice(0, 4500)]
 
 
 def test_each_piece_is_flattened_as_if_alone():
