@@ -10,7 +10,8 @@ from numba import njit
 
 from larun.config import SearchSettings
 from larun.lightcurve import Shard
-from larun.search.box import best_box, bin_series, even_out, spectra
+from larun.search.binning import bin_series, even_out
+from larun.search.box import best_box, spectra
 from larun.search.grid import Grid
 from larun.search.measure import measure
 from larun.search.peaks import efficiencies, top_peaks

@@ -32,7 +32,7 @@ class Lanes(types.Type):
 FLOATS = Lanes(types.float32)
 INTS = Lanes(types.int32)
 _LLVM = {FLOATS: ir.VectorType(ir.FloatType(), LANES), INTS: ir.VectorType(ir.IntType(32), LANES)}
-_STORED = {types.float32: FLOATS, types.int32: INTS, types.uint8: INTS}
+_STORED = {types.float32: FLOATS, types.int32: INTS}
 _FUSED = ("contract",)
 
 
@@ -51,9 +51,8 @@ def aligned(count: int, dtype) -> np.ndarray:
 
 
 def load(array, at):
-    """Sixteen numbers of a flat array from `at` on; uint8 are widened to int32."""
-    found = array[at : at + LANES]
-    return found.astype(np.int32) if found.dtype == np.uint8 else found.copy()
+    """Sixteen numbers of a flat array from `at` on."""
+    return array[at : at + LANES].copy()
 
 
 def store(array, at, lanes):
@@ -100,10 +99,7 @@ def _type_load(context):
 def _lower_load(context, builder, signature, args):
     array_type, at_type = signature.args
     at = context.cast(builder, args[1], at_type, types.intp)
-    bits = array_type.dtype.bitwidth
-    stored = _LLVM[signature.return_type] if bits == 32 else ir.VectorType(ir.IntType(bits), LANES)
-    found = builder.load(_address(context, builder, array_type, args[0], at, stored), align=bits // 8)
-    return found if bits == 32 else builder.zext(found, _LLVM[INTS])
+    return builder.load(_address(context, builder, array_type, args[0], at, _LLVM[signature.return_type]), align=4)
 
 
 @type_callable(store)

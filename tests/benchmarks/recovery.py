@@ -28,7 +28,7 @@ import numpy as np
 
 from larun.config import SearchSettings
 from larun.lightcurve import Shard
-from larun.search.box import bin_series
+from larun.search.binning import bin_series
 from larun.search.grid import make_grid, period_range
 from larun.search.pipeline import search_shard
 from larun.units import MINUTES_PER_DAY, SECONDS_PER_DAY

@@ -20,7 +20,8 @@ from larun import vet
 from larun.config import SearchSettings, VetSettings
 from larun.lightcurve import Shard, Star
 from larun.search import fold
-from larun.search.box import bin_series, even_out, spectra
+from larun.search.binning import bin_series, even_out
+from larun.search.box import spectra
 from larun.search.detrend import detrend
 from larun.search.grid import Grid, make_grid
 from larun.search.lanes import LANES, aligned, broadcast, load, store

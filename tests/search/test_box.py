@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from astropy.timeseries import BoxLeastSquares
 
-from larun.search.box import RUN, best_box, bin_series, even_out, spectra
+from larun.search.box import RUN, best_box, spectra
 from larun.search.grid import Grid
 
 BIN_D = 0.02
@@ -121,19 +121,6 @@ def test_stars_do_not_see_each_other():
         np.testing.assert_allclose(together[star], alone[0], rtol=1e-6)
 
 
-def test_evened_weights():
-    full, none = 5, 0
-    weight = np.array([[none, 5, 4, none, 3, 2, 5, none, none, none, 5, none]], np.float32)
-    mean = np.where(weight > 0, np.arange(12), 0).astype(np.float32)
-    level = np.sum(mean * weight) / np.sum(weight)
-    evened, weights = even_out(mean, weight)
-    assert weights[0].tolist() == [none, full, full, full, full, full, full, none, none, none, full, none]
-    np.testing.assert_allclose(evened[0], [0, 1, 2, level, 4, level, 6, 0, 0, 0, 10, 0], rtol=1e-6)
-    assert weight[0, 3] == 0
-    blank = np.zeros((1, 4), np.float32)
-    assert not even_out(blank, blank)[1].any()
-
-
 def test_empty_and_noiseless_stars_score_zero():
     time = np.arange(0, 20, 0.02)
     mean = np.zeros((2, len(time)), np.float32)
@@ -154,15 +141,3 @@ def test_best_box_finds_epoch_and_duration():
 
 def test_best_box_of_nothing_is_nan():
     assert np.isnan(best_box(np.arange(5.0), np.zeros(5, np.float32), np.ones(5, np.float32), 2.0, 9, np.array([2]))[0])
-
-
-def test_bins_hold_means_and_counts():
-    time = np.arange(20) * 2 / 1440
-    flux = np.arange(20, dtype=np.float32)[None].copy()
-    flux[0, [1, 10, 11, 12, 13, 14]] = np.nan
-    centre, mean, weight = bin_series(flux, time, 10 / 1440)
-    np.testing.assert_allclose(centre * 1440, [4, 14, 24, 34])
-    np.testing.assert_allclose(mean[0], [2.25, 7, 0, 17])
-    assert weight[0].tolist() == [4, 5, 0, 5]
-    _, mean, weight = bin_series(flux, time, 0.0)
-    assert weight[0].sum() == 14
