@@ -14,6 +14,8 @@ from larun.schema import CLASSES, VIEW_LENGTH
 
 UNITS = ("gated", "relu")
 POOLINGS = ("average", "attention")
+SEGMENT = 32
+"""Samples that attention weighs together. An INT8 softmax has steps of 1/256: over 1024 samples most would be 0."""
 
 
 def receptive_field(blocks: int = 2, depth: int = 8, kernel: int = 3) -> int:
@@ -57,7 +59,7 @@ def wavenet(
     causal : bool
         No sample of the skips depends on a later input.
     pooling : {"average", "attention"}
-        How time goes: mean, or a mean weighted by a learnt softmax over time.
+        How time goes: mean, or a mean weighted by a learnt softmax over segments of `SEGMENT` samples.
     localise : bool
         Add the head ``localisation``: a logit per sample, in transit or not.
     regress : bool
@@ -87,7 +89,7 @@ def wavenet(
     summed = layers.Add(name="skips")(skips) if len(skips) > 1 else skips[0]
     summed = layers.ReLU(name="skips_relu")(summed)
     features = layers.Conv2D(skip, (1, 1), activation="relu", name="features")(summed)
-    pooled = layers.Dropout(dropout, name="dropout")(_pooled(features, length, skip, pooling))
+    pooled = layers.Dropout(dropout, name="dropout")(_pooled(features, skip, pooling))
     heads = {"logits": layers.Dense(len(CLASSES), name="logits")(pooled)}
     if localise:
         per_sample = layers.Conv2D(1, (1, 1), name="localisation_conv")(features)
@@ -109,13 +111,15 @@ def _unit(x, channels: int, kernel: int, dilation: int, unit: str, causal: bool,
     return layers.Multiply(name=f"{name}_gated")([signal, gate])
 
 
-def _pooled(features, length: int, channels: int, pooling: str):
+def _pooled(features, channels: int, pooling: str):
     """(n, 1, length, channels) to (n, channels)."""
     if pooling == "average":
         return layers.GlobalAveragePooling2D(name="average")(features)
-    weights = layers.Conv2D(1, (1, 1), name="attention")(features)
-    weights = layers.Softmax(name="attention_weights")(layers.Reshape((1, length))(weights))
-    return layers.Reshape((channels,))(ops.matmul(weights, layers.Reshape((length, channels))(features)))
+    segments = layers.AveragePooling2D((1, SEGMENT), padding="same", name="segments")(features)
+    count = segments.shape[2]
+    weights = layers.Conv2D(1, (1, 1), name="attention")(segments)
+    weights = layers.Softmax(name="attention_weights")(layers.Reshape((1, count))(weights))
+    return layers.Reshape((channels,))(ops.matmul(weights, layers.Reshape((count, channels))(segments)))
 
 
 def _require(unit: str, pooling: str, **sizes: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from larun.errors import ConfigurationError
+from larun.network import quantise
 from larun.network.architectures import build
 from larun.network.wavenet import receptive_field
 
@@ -74,9 +75,10 @@ def test_shapes_of_all_heads(pooling):
 def test_attention_is_a_weighted_mean_over_time():
     network = build("wavenet", **SMALL, pooling="attention")
     views = np.random.default_rng(2).normal(0, 1, (2, 64)).astype(np.float32)
-    names = ("features", "attention_weights", "logits")
+    names = ("segments", "attention_weights", "logits")
     inner = keras.Model(network.inputs[0], [network.get_layer(name).output for name in names])
     features, weights, logits = (keras.ops.convert_to_numpy(part) for part in inner(views))
+    assert weights.shape == (2, 1, 2)  # 64 samples in segments of 32
     assert weights.sum(axis=-1) == pytest.approx(1.0, abs=1e-5)
     kernel, bias = (keras.ops.convert_to_numpy(w) for w in network.get_layer("logits").weights)
     expected = np.einsum("nt,ntc->nc", weights[:, 0], features[:, 0]) @ kernel + bias
@@ -90,6 +92,20 @@ def test_a_round_trip_through_a_file_changes_nothing(tmp_path):
     views = np.random.default_rng(2).normal(0, 1, (2, 64)).astype(np.float32)
     for head in ("logits", "localisation", "depth", "period"):
         assert np.array_equal(output(network, views, head), output(again, views, head))
+
+
+@pytest.mark.parametrize("pooling", ["average", "attention"])
+def test_int8_ranks_like_float(pooling):
+    network = build("wavenet", residual=4, skip=8, blocks=1, depth=3, pooling=pooling, causal=True)
+    rng = np.random.default_rng(0)
+    for layer in network.layers:
+        layer.set_weights([rng.normal(0, 0.5, w.shape).astype(np.float32) for w in layer.get_weights()])
+    level, slope = rng.uniform(-0.5, 0.5, (2, 80, 1))
+    views = level + slope * np.linspace(-1, 1, 1024) + rng.normal(0, 0.05, (80, 1024))
+    views = np.clip(views, -1, 1).astype(np.float32)
+    files = quantise.export(network, views[:40])
+    found = quantise.compare(files, views[40:])
+    assert found["rank_correlation"] > 0.85  # the logits of random weights differ little between views
 
 
 @pytest.mark.parametrize(
@@ -114,6 +130,7 @@ def test_unknown_architectures_are_refused():
 STEP = """
 import sys
 import keras, numpy as np
+from larun.network import quantise
 from larun.network.architectures import build
 assert keras.backend.backend() == sys.argv[1]
 keras.utils.set_random_seed(1)
