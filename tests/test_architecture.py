@@ -59,3 +59,9 @@ def test_the_command_line_loads_nothing_heavy():
     code = "import json, sys, larun.cli; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(json.loads(ended.stdout)) & {*HEAVY, "numpy", "pyarrow", "pydantic"}
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """pytest imports them by their bare names: of two with the same one only the first can be collected."""
+    names = [path.name for path in (PROJECT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

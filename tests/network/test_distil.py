@@ -10,8 +10,9 @@ import pytest
 from keras import layers
 from scipy.special import log_softmax, softmax
 
+from larun.config import AugmentationSettings
 from larun.errors import ConfigurationError
-from larun.network.augmentation import Augment, Augmentation
+from larun.network.augmentation import Augmentation
 from larun.network.distil import DistillationLoss, distiller
 
 
@@ -48,7 +49,7 @@ def test_student_and_teacher_see_the_same_variation(views):
     teacher = network(seed=1)
     student = keras.models.clone_model(teacher)
     student.set_weights(teacher.get_weights())
-    trainer = distiller(student, [teacher], Augmentation(Augment(), 3))
+    trainer = distiller(student, [teacher], Augmentation(AugmentationSettings(), 3))
     both = keras.ops.convert_to_numpy(trainer(views, training=True))
     assert not np.allclose(both[:, 0], keras.ops.convert_to_numpy(student(views)), atol=1e-2)
     assert log_softmax(both[:, 0], axis=1) == pytest.approx(log_softmax(both[:, 1], axis=1), abs=1e-4)
