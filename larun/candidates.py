@@ -123,6 +123,7 @@ def rank(detections: pa.Table, settings: SweepSettings) -> dict[str, Any]:
         chosen = (
             (snr >= settings.min_snr)
             & (single | (_floats(detections, "sde") >= settings.min_sde))
+            & (single | (_floats(detections, "detection") >= settings.min_detection))
             & (_floats(detections, "p_planetary_transit") >= settings.min_planet_probability)
         )
     rows = np.flatnonzero(chosen)

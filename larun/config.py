@@ -220,8 +220,11 @@ class SweepSettings(Section):
     """Classification and ranking."""
 
     bundle: str = Field("default", description="model bundle: `default`, name, name/version or a folder")
-    min_snr: float = Field(7.0, ge=0, description="candidates need this SNR")
-    min_sde: float = Field(7.0, ge=0, description="candidates need this SDE")
+    min_snr: float = Field(6.0, ge=0, description="candidates need this SNR")
+    min_sde: float = Field(6.0, ge=0, description="candidates need this SDE")
+    min_detection: float = Field(
+        0.7, ge=0, le=1, description="candidates need this detection score; single transits have none"
+    )
     min_planet_probability: float = Field(
         0.10, ge=0, le=1, description="candidates need this probability of a planetary transit"
     )

@@ -12,7 +12,7 @@ from larun.schema import CANDIDATE_COLUMNS, CLASSES, DETECTION_COLUMNS, SECTOR_C
 
 def detections(*rows: dict) -> pa.Table:
     """Detections that carry the given values and are otherwise a plain strong planet."""
-    common = {"status": "searched", "snr": 12.0, "sde": 9.0, "flags": 0, "class": "planetary_transit"}
+    common = {"status": "searched", "snr": 12.0, "sde": 9.0, "detection": 0.9, "flags": 0, "class": "planetary_transit"}
     common |= {"event": 1, "period_d": 3.0, "tmag": float("nan")} | {f"p_{name}": 0.0 for name in CLASSES}
     kinds = {"str": pa.string(), "bool": pa.bool_()}
     schema = pa.schema(
@@ -50,6 +50,7 @@ def test_rank_keeps_what_passes_every_threshold_and_orders_by_score_then_snr():
         star(4, 0.99, snr=6.0),
         star(5, 0.99, sde=2.0),
         star(6, 0.01),
+        star(8, 0.99, detection=0.3),
         star(7, float("nan"), snr=float("nan"), sde=float("nan"), status="absent"),
     )
     columns = candidates.rank(table, SweepSettings(min_snr=7, min_sde=5, min_planet_probability=0.1))

@@ -33,8 +33,8 @@ FURTHER_DETECTION = 0.7
 DOMINATES_SNR = 15.0
 """An event so strong may hide all peaks of another."""
 
-PROMISING = 0.62
-"""Detection score of a peak that is left beside a weaker event for another search to be made."""
+PROMISING, PROMISING_SDE = 0.62, 4.5
+"""Detection score, and SDE in the last spectrum, of a peak beside a weaker event for another search to be made."""
 
 MASK_MARGIN = 0.25
 """Transits are masked with so many durations more on either side."""
@@ -222,7 +222,9 @@ def _promising(data: Series, best: Best, settings: SearchSettings) -> bool:
     """Whether another search may find more, in a star whose last event is masked."""
     if best.event["snr"] >= DOMINATES_SNR:
         return True
-    box = refine(data, list(best.starts), settings)
+    period = best.event["period_d"]
+    rivals = [box for box in best.starts if box.sde >= PROMISING_SDE and abs(box.period / period - 1) > SAME_PERIOD]
+    box = refine(data, rivals, settings) if rivals else None
     return box is not None and box.score >= PROMISING
 
 

@@ -185,7 +185,7 @@ def test_a_simulated_sector_says_so_on_every_page(tmp_path):
         simulate={"stars": 3, "days": 6.0, "cadence_s": 600, "planet_fraction": 1.0, "variable_fraction": 0.0,
                   "binary_fraction": 0.0, "artefact_fraction": 0.0, "anomaly_fraction": 0.0},
         ingest={"min_good_cadences": 50},
-        sweep={"min_snr": 0.0, "min_sde": 0.0, "bundle": "judge/1"},
+        sweep={"min_snr": 0.0, "min_sde": 0.0, "min_detection": 0.0, "bundle": "judge/1"},
         root=str(tmp_path),
     )  # fmt: skip
     root, product = Root(settings.root), Product("tess", 1, "simulated", 600)
