@@ -143,6 +143,9 @@ def _sides(known: Labelled, other: Labelled | None) -> tuple[Labelled, Labelled,
     validation = np.flatnonzero((known.side == "val") & free)
     train = np.flatnonzero((known.side == "train") & free & ~np.isin(known.star, known.star[validation]))
     rows = {"train": train, "validation": validation, "test": test}
+    empty = [name for name, picked in rows.items() if not len(picked)]
+    if empty:
+        raise ValueError(f"no rows are left to be {' or '.join(empty)} once the stars that are scored are dropped")
     return known, scored, rows
 
 
