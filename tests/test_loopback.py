@@ -5,6 +5,7 @@ import io
 import socket
 import struct
 import time
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -13,6 +14,8 @@ import urllib3
 from astropy.io import fits
 
 from larun.archive.decode import decode
+from larun.lightcurve import Star
+from larun.plan import PlannedTarget, order_targets
 from tests import tiny_sector
 from tests.loopback import Faults, Library, Loopback, Outage
 from tests.loopback.faults import Course
@@ -349,7 +352,11 @@ def test_a_mission_is_a_few_curves_relabelled(mission, http):
         assert (hdus[0].header["RA_OBJ"], hdus[0].header["DEC_OBJ"]) == (item.ra, item.dec)
         curve = decode(data)
         assert (curve.author, curve.star.target_id, curve.simulated) == ("spoc", item.target_id, False)
-    one, same, other = (tables_of(files[i])["PDCSAP_FLUX"] for i in (0, 2, 1))
+    first, second = (
+        [tables_of(data)["PDCSAP_FLUX"] for item, data in zip(mission.held, files, strict=True) if item.content == row]
+        for row in (0, 1)
+    )
+    one, same, other = *first[:2], second[0]
     assert np.sum(~((one == same) | np.isnan(one))) == 1
     assert np.sum(one == other) < 0.01 * len(one)
     assert len({item.name for item in mission.held}) == len({(item.ra, item.dec) for item in mission.held}) == 6
@@ -359,7 +366,17 @@ def test_a_whole_sector_of_the_mission_has_the_files_of_sector_1(mission):
     assert [item.name[:23] for item in mission.held] == ["tess2018206045859-s0001"] * 6
     many = Library.mission(2000, distinct=2, days=1.5, folder=mission.pool.files[0].parents[1])
     assert len(many.by_name) == 2000
-    assert many.held[:6] == mission.held
+    assert [(item.name, item.ra, item.dec) for item in many.held[:6]] == [
+        (item.name, item.ra, item.dec) for item in mission.held
+    ]
+
+
+@pytest.mark.parametrize("n", [40, 400])
+def test_neighbours_have_different_curves_however_many_there_are(mission, n):
+    library = Library.mission(n, distinct=2, days=1.5, folder=mission.pool.files[0].parents[1])
+    stars = order_targets(PlannedTarget(Star(item.target_id, item.ra, item.dec), "") for item in library.held)
+    curves = {item.target_id: item.content for item in library.held}
+    assert all(curves[one.star.target_id] != curves[two.star.target_id] for one, two in pairwise(stars))
 
 
 def test_bulk_lists_and_their_pages(http):

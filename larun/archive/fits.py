@@ -19,6 +19,7 @@ SUFFIXES = (".fits", ".fit", ".fts")
 """Endings of FITS names, in lower case."""
 
 CARD = 80
+_KEYWORD = 8
 _END = b"END" + b" " * (CARD - 3)
 _ALL_ONES = 0xFFFFFFFF
 
@@ -30,11 +31,18 @@ class Header:
     ----------
     raw : bytes
         Whole cards of 80 bytes, with or without END.
+
+    Attributes
+    ----------
+    keywords : tuple of bytes
+        Keyword of each card, blanks included.
     """
 
     def __init__(self, raw: bytes):
         self.raw = raw
-        self._place = {raw[i : i + 8]: i for i in range((len(raw) - 1) // CARD * CARD, -1, -CARD)}
+        # Cut across the cards: eight slices instead of one of each card.
+        self.keywords = _keywords(b"".join(raw[i::CARD] for i in range(_KEYWORD)))
+        self._place = _places(self.keywords)
 
     def __contains__(self, key: str) -> bool:
         return _keyword(key) in self._place
@@ -69,9 +77,25 @@ class Header:
         return str(self.get(key, ""))
 
 
+@lru_cache(maxsize=256)
+def _keywords(characters: bytes) -> tuple[bytes, ...]:
+    """Keyword of each card, from the first character of all, the second one of all and so on.
+
+    Headers of one kind of file have the same keywords in the same order.
+    """
+    n_cards = len(characters) // _KEYWORD
+    return tuple(characters[i::n_cards] for i in range(n_cards))
+
+
+@lru_cache(maxsize=256)
+def _places(keywords: tuple[bytes, ...]) -> dict[bytes, int]:
+    """First byte of the first card of each keyword."""
+    return {keyword: i * CARD for i, keyword in reversed(list(enumerate(keywords)))}
+
+
 @lru_cache(maxsize=1024)
 def _keyword(key: str) -> bytes:
-    return key.ljust(8).encode()
+    return key.ljust(_KEYWORD).encode()
 
 
 @lru_cache(maxsize=4096)

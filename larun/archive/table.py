@@ -52,7 +52,7 @@ class Table:
     def _layout(self) -> bytes:
         """The cards that say how a row is made up: the same for all files of a sector."""
         raw = self.hdu.header.raw
-        return b"".join(raw[i : i + CARD] for i in range(0, len(raw), CARD) if raw[i : i + 5] in _LAYOUT_CARDS)
+        return b"".join(raw[i : i + CARD] for i in _layout_places(self.hdu.header.keywords))
 
     def columns(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Some columns by upper-case name, each (row,), contiguous, in native byte order, of their own memory.
@@ -166,6 +166,12 @@ def _gather(words, stride, places, wide, short, long):
                     singles[row] = in_other_order(words[place])
                     place += stride
     return total
+
+
+@lru_cache(maxsize=64)
+def _layout_places(keywords: tuple[bytes, ...]) -> tuple[int, ...]:
+    """First bytes of the cards that say how a row is made up."""
+    return tuple(i * CARD for i, keyword in enumerate(keywords) if keyword[:5] in _LAYOUT_CARDS)
 
 
 @lru_cache(maxsize=64)

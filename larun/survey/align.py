@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
+from larun.archive.decode import increasing
 from larun.errors import ProductCorrupt, ProductRejected
 from larun.lightcurve import LightCurve, Star
 from larun.plan import Plan
@@ -89,21 +91,43 @@ def align(curve: LightCurve, plan: Plan) -> Aligned:
         rows, inside = _scattered(curve, plan)
         time = time[inside]
         values = {name: column[inside] for name, column in values.items()}
-    correction = (time - plan.grid.time[rows]).astype(np.float32)
-    # The comparison is False where there is no time.
-    off = np.abs(correction) > MAX_CORRECTION_D
-    if off.any():
-        cadence_no = plan.grid.cadence_no[rows][off.argmax()]
+    correction = np.empty(len(time), np.float32)
+    n_off, first_off = _differences(time, plan.grid.time[rows], correction)
+    if n_off:
         raise ProductCorrupt(
-            f"at {off.sum()} cadences its time differs from the sector's by more than {MAX_CORRECTION_D} d, "
-            f"at cadence {cadence_no} by {correction[off.argmax()]:.5f} d"
+            f"at {n_off} cadences its time differs from the sector's by more than {MAX_CORRECTION_D} d, "
+            f"at cadence {plan.grid.cadence_no[rows][first_off]} by {correction[first_off]:.5f} d"
         )
     values["time_correction"] = correction
-    finite = np.isfinite(values["flux"])
-    n_good = int(np.count_nonzero(finite & ((values["quality"] & plan.quality_mask) == 0)))
+    n_finite, n_good = _count_good(values["flux"], values["quality"], plan.quality_mask)
     if n_good < plan.min_good_cadences:
-        raise ProductRejected(_too_few(finite, n_good, plan))
+        raise ProductRejected(_too_few(n_finite, n_good, len(time), plan))
     return Aligned(curve.star, rows, values, n_good, len(curve) - len(time))
+
+
+@njit(cache=True, nogil=True)
+def _differences(time, grid_time, correction):
+    """Write (cadence,) times less the grid's; how many of them are too large, and the first of these.
+
+    One that is not known (NaN) is not too large.
+    """
+    most = np.float32(MAX_CORRECTION_D)
+    n_off = 0
+    for i in range(time.shape[0]):
+        correction[i] = time[i] - grid_time[i]
+        n_off += abs(correction[i]) > most
+    return n_off, np.argmax(np.abs(correction) > most) if n_off else -1
+
+
+@njit(cache=True, nogil=True)
+def _count_good(flux, quality, mask):
+    """Cadences with finite flux, and those of them without a bit of `mask`."""
+    n_finite = n_good = 0
+    for i in range(flux.shape[0]):
+        finite = np.isfinite(flux[i])
+        n_finite += finite
+        n_good += finite & ((quality[i] & mask) == 0)
+    return n_finite, n_good
 
 
 def _run(curve: LightCurve, plan: Plan) -> slice | None:
@@ -113,7 +137,7 @@ def _run(curve: LightCurve, plan: Plan) -> slice | None:
     last = first + len(numbers)
     if first < 0 or last > len(plan.grid.time) or int(numbers[-1]) - int(numbers[0]) != len(numbers) - 1:
         return None
-    if not (numbers[1:] > numbers[:-1]).all():
+    if not increasing(numbers):
         return None
     return slice(first, last)
 
@@ -134,10 +158,10 @@ def _scattered(curve: LightCurve, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     return rows[inside], inside
 
 
-def _too_few(finite: np.ndarray, n_good: int, plan: Plan) -> str:
-    if not finite.any():
-        return f"no finite flux in {len(finite)} cadences"
-    return f"{n_good} good cadences of {len(finite)}, at least {plan.min_good_cadences} are needed"
+def _too_few(n_finite: int, n_good: int, n_cadences: int, plan: Plan) -> str:
+    if not n_finite:
+        return f"no finite flux in {n_cadences} cadences"
+    return f"{n_good} good cadences of {n_cadences}, at least {plan.min_good_cadences} are needed"
 
 
 def _require_kind(curve: LightCurve, plan: Plan) -> None:

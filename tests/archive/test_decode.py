@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from larun.archive.decode import decode, verify
+from larun.archive.decode import decode, increasing, verify
 from larun.errors import ProductCorrupt
 from larun.paths import Product
 
@@ -262,3 +262,11 @@ def test_a_value_that_the_kept_type_cannot_hold_is_damage_and_warns_of_nothing(s
         fits.HDUList([hdus[0], table, hdus[2]]).writeto(buffer, checksum=True)
     with pytest.raises(ProductCorrupt, match=f"column {column} holds .* cannot hold"):
         decode(buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [([], True), ([7], True), ([1, 2, 9], True), ([1, 1, 2], False), ([3, 1, 2], False), ([1, 2, 2], False)],
+)
+def test_numbers_that_increase(numbers, expected):
+    assert increasing(np.array(numbers, np.int32)) == expected

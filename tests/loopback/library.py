@@ -187,7 +187,7 @@ class Library:
         from tests.loopback.mission import mission_pool, mission_products
 
         pool = mission_pool(sector, distinct, folder, days)
-        return cls(tuple(mission_products(pool, n, first)), pool=pool)
+        return cls(mission_products(pool, n, first), pool=pool)
 
     @classmethod
     def kepler(cls, cadences: int = 400) -> Library:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import random
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.loopback import fits
@@ -16,7 +15,7 @@ from tests.loopback.tiny import name_of
 
 _SIMULATION = Path(__file__).parents[2] / "larun" / "simulate"
 _SPREAD_DEG = 0.4
-"""Stars lie so far from the one whose curve they share: in the field of the same CCD, near enough for its times."""
+"""Stars lie so far from one of those whose curves they share, as in the field of a CCD."""
 _STEP = 13
 _MJD_OF_BTJD = 56999.5
 
@@ -53,22 +52,39 @@ def as_observed(data: bytes) -> bytes:
     return data
 
 
-def mission_products(pool: Pool, n: int, first: int) -> Iterator[Held]:
-    """Stars of a sector; number, position and curve of each follow from its place in the sector alone."""
+def mission_products(pool: Pool, n: int, first: int) -> tuple[Held, ...]:
+    """Stars of a sector; number, position and curve of each follow from the size of the sector and its place in it.
+
+    However many there are, neighbours in a plan have different curves, as real ones have: any 16 in a row would
+    compress too well if some were the same.
+    """
+    from larun.lightcurve import Star
+    from larun.plan import PlannedTarget, order_targets
+
     headers = [fits.units(path.read_bytes()) for path in pool.files]
-    for i in range(n):
-        tic, row = first + _STEP * i, i % len(pool.files)
-        units = headers[row]
-        primary = units[0]
-        draw = random.Random(tic)
-        ra, dec = (float(primary.text(key)) for key in ("RA_OBJ", "DEC_OBJ"))
-        dec = max(min(dec + draw.uniform(-_SPREAD_DEG, _SPREAD_DEG), 89.0), -89.0)
-        sector = primary.integer("SECTOR")
-        yield Held(
-            name=name_of("spoc", tic, sector, 120.0), mission="tess", author="spoc", target_id=tic, sector=sector,
-            exposure_s=120.0, ra=round((ra + draw.uniform(-_SPREAD_DEG, _SPREAD_DEG)) % 360, 8), dec=round(dec, 8),
-            magnitude=float(primary.text("TESSMAG")), teff=float(primary.text("TEFF")),
-            logg=float(primary.text("LOGG")), radius=float(primary.text("RADIUS")),
-            start_mjd=float(primary.text("TSTART")) + _MJD_OF_BTJD,
-            stop_mjd=float(primary.text("TSTOP")) + _MJD_OF_BTJD, size=units[-1].end, content=row,
-        )  # fmt: skip
+    stars = [_star(headers[i % len(headers)][0], first + _STEP * i) for i in range(n)]
+    planned = order_targets(PlannedTarget(Star(tic, ra, dec), "") for tic, ra, dec in stars)
+    rows = {target.star.target_id: rank % len(headers) for rank, target in enumerate(planned)}
+    return tuple(_held(headers[rows[tic]], rows[tic], tic, ra, dec) for tic, ra, dec in stars)
+
+
+def _star(primary: fits.Unit, tic: int) -> tuple[int, float, float]:
+    """Number and position of a star in the field of another."""
+    draw = random.Random(tic)
+    ra, dec = (float(primary.text(key)) for key in ("RA_OBJ", "DEC_OBJ"))
+    dec = max(min(dec + draw.uniform(-_SPREAD_DEG, _SPREAD_DEG), 89.0), -89.0)
+    return tic, round((ra + draw.uniform(-_SPREAD_DEG, _SPREAD_DEG)) % 360, 8), round(dec, 8)
+
+
+def _held(units: list[fits.Unit], row: int, tic: int, ra: float, dec: float) -> Held:
+    """A star with the curve of the pool's file `row`."""
+    primary = units[0]
+    sector = primary.integer("SECTOR")
+    return Held(
+        name=name_of("spoc", tic, sector, 120.0), mission="tess", author="spoc", target_id=tic, sector=sector,
+        exposure_s=120.0, ra=ra, dec=dec,
+        magnitude=float(primary.text("TESSMAG")), teff=float(primary.text("TEFF")),
+        logg=float(primary.text("LOGG")), radius=float(primary.text("RADIUS")),
+        start_mjd=float(primary.text("TSTART")) + _MJD_OF_BTJD,
+        stop_mjd=float(primary.text("TSTOP")) + _MJD_OF_BTJD, size=units[-1].end, content=row,
+    )  # fmt: skip
