@@ -169,7 +169,7 @@ class Shard:
 
     def barycentric_time(self, star: int) -> np.ndarray:
         """Barycentric time of one star, (cadence,) float64; the shard's own time where not known."""
-        correction = self.time_correction[star].astype(np.float64)
+        correction = self.time_correction[star]
         known = np.isfinite(correction)
         if known.all():
             return self.time + correction

@@ -10,6 +10,9 @@ from larun.units import MAD_TO_SIGMA
 COUNTED = 128
 """From so many values on the median is found by counting, which reads all of them often but never guesses wrong."""
 
+FEW = 12
+"""Once the interval that holds the median holds less than one in so many values, only these are counted on."""
+
 
 @njit(cache=True, nogil=True)
 def select(values, n, k):
@@ -99,14 +102,34 @@ def _bisected_median(values, n):
             high += reach
             reach += reach
     half = values.dtype.type(0.5)
+    few = n // FEW
+    below, up_to = 0, n
     while True:
         middle = half * low + half * high
         if not low < middle < high:
             return high
-        if _count_up_to(values, n, middle) > rank:
-            high = middle
+        count = _count_up_to(values, n, middle)
+        if count > rank:
+            high, up_to = middle, count
         else:
-            low = middle
+            low, below = middle, count
+        if COUNTED < up_to - below < few:
+            # On with those between the ends alone; none of them is smaller than `below` others.
+            values = _between(values, n, low, high, few)
+            n, rank = up_to - below, rank - below
+            few, below, up_to = 0, 0, n
+
+
+@njit(cache=True, nogil=True)
+def _between(values, n, low, high, room):
+    """Values above `low` up to `high`, of which there are fewer than `room`."""
+    found = np.empty(room, values.dtype)
+    m = np.uintp(0)
+    for i in range(n):
+        value = values[i]
+        found[m] = value
+        m += np.uintp((value > low) & (value <= high))
+    return found
 
 
 @njit(cache=True, nogil=True)

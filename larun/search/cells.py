@@ -61,18 +61,28 @@ def lay_out(time, flux, cell, per_cell):
     width = 1.0 / per_cell
     unit = 1.0 / np.sqrt(per_cell)
     inverse = 1.0 / cell
+    # Exposures and flux before the open cell, in it, and in the next one.
+    n_before = n_own = n_next = f_before = f_own = f_next = 0.0
+    cell_no = 0
     for k in range(len(time)):
         start = (time[k] - time[0]) * inverse
         i = int(start)
+        while cell_no < i:
+            n_before, n_own, n_next = n_before + n_own, n_next, 0.0
+            f_before, f_own, f_next = f_before + f_own, f_next, 0.0
+            cell_no += 1
+            sums[cell_no, 0], sums[cell_no, 1] = n_before, f_before
         value = flux[k] * unit
         later = max(start + width - i - 1.0, 0.0) * per_cell
-        sums[i + 1, 0] += (1.0 - later) * width
-        sums[i + 1, 1] += (1.0 - later) * value
-        sums[i + 2, 0] += later * width
-        sums[i + 2, 1] += later * value
-    for i in range(n):
-        sums[i + 1, 0] += sums[i, 0]
-        sums[i + 1, 1] += sums[i, 1]
+        n_own += (1.0 - later) * width
+        f_own += (1.0 - later) * value
+        n_next += later * width
+        f_next += later * value
+    while cell_no < n:
+        n_before, n_own, n_next = n_before + n_own, n_next, 0.0
+        f_before, f_own, f_next = f_before + f_own, f_next, 0.0
+        cell_no += 1
+        sums[cell_no, 0], sums[cell_no, 1] = n_before, f_before
     return sums
 
 

@@ -63,20 +63,18 @@ def trend(flux: np.ndarray, time: np.ndarray, window_d: float, hidden: np.ndarra
         return np.empty(flux.shape, np.float32)
     # Offsets in windows from the first cadence: float32 resolves their differences.
     u = (time - time[0]) / window_d
-    bin_of = (u * BINS_PER_WINDOW).astype(np.int32)
+    edges = np.append(np.flatnonzero(np.diff((u * BINS_PER_WINDOW).astype(np.int32), prepend=-1)), len(time))
     hidden = np.zeros((0, 0), np.bool_) if hidden is None else np.ascontiguousarray(hidden)
-    return _trends(np.ascontiguousarray(flux, np.float32), hidden, u, bin_of, min(GAP_D / window_d, 1.0))
+    return _trends(np.ascontiguousarray(flux, np.float32), hidden, u, edges, min(GAP_D / window_d, 1.0))
 
 
 @njit(cache=True, nogil=True)
-def _trends(flux, hidden, u, bin_of, gap_u):
-    """Trend of each star; `u` are times in windows, `bin_of` the averaging bin of each cadence."""
+def _trends(flux, hidden, u, edges, gap_u):
+    """Trend of each star; `u` are times in windows, `edges` the first cadence of each averaging bin, and their end."""
     n_stars, n_cadences = flux.shape
-    n_bins = bin_of[-1] + 1
+    n_bins = len(edges) - 1
     out = np.empty((n_stars, n_cadences), np.float32)
-    total = np.empty(n_bins, np.float32)
-    total_u = np.empty(n_bins, np.float64)
-    count = np.empty(n_bins, np.int32)
+    place = np.empty(n_bins, np.int32)
     y = np.empty(n_bins, np.float32)
     x = np.empty(n_bins, np.float64)
     first_node = np.empty(n_bins, np.int32)
@@ -87,9 +85,9 @@ def _trends(flux, hidden, u, bin_of, gap_u):
     scratch = np.empty((3, BINS_PER_WINDOW + 2), np.float32)
     line = np.empty(3, np.float32)
     for star in range(n_stars):
-        m = _average(flux[star], u, bin_of, total, total_u, count, x, y)
+        m = _average(flux[star], u, edges, place, x, y)
         if len(hidden):
-            _hide(flux[star], hidden[star], bin_of, total, count, y)
+            _hide(flux[star], hidden[star], edges, place, y)
         n_nodes = 0
         start = 0
         while start < m:
@@ -103,53 +101,59 @@ def _trends(flux, hidden, u, bin_of, gap_u):
             node_count[start:stop] = own
             n_nodes += own
             start = stop
-        for k in range(n_cadences):
-            if not np.isfinite(flux[star, k]):
-                out[star, k] = np.nan
+        for b in range(n_bins):
+            j = place[b]
+            if j < 0:
+                out[star, edges[b] : edges[b + 1]] = np.nan
                 continue
-            j = count[bin_of[k]]
-            position = (u[k] - node_start[j]) / node_step[j]
-            before = min(max(int(position), 0), node_count[j] - 2)
-            a = nodes[first_node[j] + before]
-            b = nodes[first_node[j] + before + 1]
-            out[star, k] = a + (b - a) * np.float32(position - before)
+            start, per_step, last = node_start[j], 1.0 / node_step[j], np.float64(node_count[j] - 2)
+            own = nodes[first_node[j] :]
+            for k in range(edges[b], edges[b + 1]):
+                position = (u[k] - start) * per_step
+                before = int(min(max(position, 0.0), last))
+                level = own[before] + (own[before + 1] - own[before]) * np.float32(position - before)
+                out[star, k] = level if np.isfinite(flux[star, k]) else np.float32(np.nan)
     return out
 
 
 @njit(cache=True, nogil=True)
-def _average(flux, u, bin_of, total, total_u, count, x, y):
-    """Fill `x` and `y` with mean time and flux of the bins that hold any, `count` with where; return their number."""
-    total[:] = 0
-    total_u[:] = 0
-    count[:] = 0
-    for k in range(len(flux)):
-        if np.isfinite(flux[k]):
-            total[bin_of[k]] += flux[k]
-            total_u[bin_of[k]] += u[k]
-            count[bin_of[k]] += 1
+def _average(flux, u, edges, place, x, y):
+    """Fill `x` and `y` with mean time and flux of the bins that hold any, `place` with where; return their number.
+
+    The place of an empty bin is -1.
+    """
     m = 0
-    for b in range(len(count)):
-        if count[b] > 0:
-            y[m] = total[b] / np.float32(count[b])
-            x[m] = total_u[b] / count[b]
-            count[b] = m
+    for b in range(len(place)):
+        total = np.float32(0)
+        total_u = 0.0
+        count = np.int32(0)
+        for k in range(edges[b], edges[b + 1]):
+            good = np.isfinite(flux[k])
+            total += flux[k] if good else np.float32(0)
+            total_u += u[k] if good else 0.0
+            count += np.int32(good)
+        place[b] = -1
+        if count > 0:
+            y[m] = total / np.float32(count)
+            x[m] = total_u / count
+            place[b] = m
             m += 1
     return m
 
 
 @njit(cache=True, nogil=True)
-def _hide(flux, hidden, bin_of, total, place, y):
+def _hide(flux, hidden, edges, place, y):
     """Average the fluxes that are not hidden again into `y`, NaN where a bin has none."""
-    known = np.zeros(len(place), np.int32)
-    total[:] = 0
-    for k in range(len(flux)):
-        if np.isfinite(flux[k]) and not hidden[k]:
-            total[bin_of[k]] += flux[k]
-            known[bin_of[k]] += 1
-    for k in range(len(flux)):
-        if np.isfinite(flux[k]):
-            b = bin_of[k]
-            y[place[b]] = total[b] / np.float32(known[b]) if known[b] > 0 else np.nan
+    for b in range(len(place)):
+        if place[b] < 0 or not hidden[edges[b] : edges[b + 1]].any():
+            continue
+        total = np.float32(0)
+        count = np.int32(0)
+        for k in range(edges[b], edges[b + 1]):
+            if np.isfinite(flux[k]) and not hidden[k]:
+                total += flux[k]
+                count += 1
+        y[place[b]] = total / np.float32(count) if count > 0 else np.nan
 
 
 @njit(cache=True, nogil=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -47,10 +48,6 @@ class Series:
         Robust scatter per cadence of the detrended flux.
     cadence_d : float
         Time between cadences, days.
-    table : (cell,) int32
-        See `larun.search.transits.lookup_table`.
-    sums : (cadence + 1,) float64
-        See `larun.search.transits.cumulative`.
     exposures : (cell + 1, 2) float64
         See `larun.search.cells.lay_out`.
     per_cell : int
@@ -61,10 +58,18 @@ class Series:
     flux: np.ndarray
     sigma: float
     cadence_d: float
-    table: np.ndarray
-    sums: np.ndarray
     exposures: np.ndarray
     per_cell: int
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """See `larun.search.transits.lookup_table`, (cell,) int32."""
+        return lookup_table(self.time, self.cadence_d)
+
+    @cached_property
+    def sums(self) -> np.ndarray:
+        """See `larun.search.transits.cumulative`, (cadence + 1,) float64."""
+        return cumulative(self.flux)
 
     @property
     def cell_d(self) -> float:
@@ -149,10 +154,7 @@ def series(time: np.ndarray, detrended: np.ndarray, sigma: float, cadence_d: flo
         return None
     cadence_d = max(cadence_d, (t[-1] - t[0]) / cells.MOST_CELLS)
     per_cell = cells.exposures_per_cell(cadence_d)
-    return Series(
-        t, flux, sigma, cadence_d, lookup_table(t, cadence_d), cumulative(flux),
-        cells.lay_out(t, flux, cadence_d * per_cell, per_cell), per_cell,
-    )  # fmt: skip
+    return Series(t, flux, sigma, cadence_d, cells.lay_out(t, flux, cadence_d * per_cell, per_cell), per_cell)
 
 
 @njit(cache=True, nogil=True)
@@ -160,18 +162,25 @@ def _good(time, detrended, sigma):
     """Times of the finite cadences, and their flux about its mean in units of `sigma`."""
     good = np.empty(len(time))
     flux = np.empty(len(time))
-    n = 0
-    level = 0.0
+    n = np.uintp(0)
     for k in range(len(time)):
-        if np.isfinite(detrended[k]):
-            good[n] = time[k]
-            flux[n] = detrended[k]
-            level += detrended[k]
-            n += 1
-    level /= max(n, 1)
+        # Without a branch: what is missing is written over.
+        good[n] = time[k]
+        flux[n] = detrended[k]
+        n += np.uintp(np.isfinite(detrended[k]))
+    level = _total(flux[:n]) / max(n, 1)
+    inverse = 1.0 / sigma
     for k in range(n):
-        flux[k] = (flux[k] - level) / sigma
+        flux[k] = (flux[k] - level) * inverse
     return good[:n], flux[:n]
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _total(values):
+    total = 0.0
+    for value in values:
+        total += value
+    return total
 
 
 def depths(data: Series, period: float, t0: float, duration: float) -> Depths:
@@ -234,25 +243,26 @@ def _usual_duration(data: Series) -> float:
 def _records(boxes: list[Box], data: Series) -> np.ndarray:
     """Boxes in cells, (box,) of `BOX`."""
     records = np.zeros(len(boxes), BOX)
-    for record, box in zip(records, boxes, strict=True):
-        record["period"], record["duration"] = box.period / data.cell_d, box.duration / data.cell_d
-        record["middle"], record["power"], record["sde"] = data.in_cells(box.t0), box.power, box.sde
+    records["period"] = [box.period / data.cell_d for box in boxes]
+    records["duration"] = [box.duration / data.cell_d for box in boxes]
+    records["middle"] = [data.in_cells(box.t0) for box in boxes]
+    records["power"] = [box.power for box in boxes]
+    records["sde"] = [box.sde for box in boxes]
     return records
 
 
 def _box(data: Series, record: np.void) -> Box:
     """Box in days."""
-    number, count, _ = cells.transits(data.exposures, record["period"], record["middle"], record["duration"])
-    unit = np.sqrt(data.per_cell)
-    known = Depths(
-        number, count * data.per_cell, *(float(record[name]) / unit for name in ("depth", "error", "noise")),
-        int(record["n_transits"]),
-        float(record["odd_even"]), float(record["largest_share"]),
+    known = dict(zip(BOX.names, record.item(), strict=True))
+    number, count, _ = cells.transits(data.exposures, known["period"], known["middle"], known["duration"])
+    unit = float(np.sqrt(data.per_cell))
+    depths = Depths(
+        number, count * data.per_cell, known["depth"] / unit, known["error"] / unit, known["noise"] / unit,
+        int(known["n_transits"]), known["odd_even"], known["largest_share"],
     )  # fmt: skip
     return Box(
-        float(record["period"]) * data.cell_d, float(data.in_days(record["middle"])),
-        float(record["duration"]) * data.cell_d, float(record["power"]), float(record["sde"]),
-        float(record["score"]), known,
+        known["period"] * data.cell_d, float(data.in_days(known["middle"])), known["duration"] * data.cell_d,
+        known["power"], known["sde"], known["score"], depths,
     )  # fmt: skip
 
 

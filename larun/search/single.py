@@ -75,7 +75,8 @@ def single_transit(data: Series, settings: SearchSettings) -> np.ndarray | None:
     longest = settings.max_duration_h / HOURS_PER_DAY / data.cell_d
     if longest < shortest:
         return None
-    middle, duration = strongest_dip(data.exposures, np.geomspace(shortest, longest, DURATIONS))
+    durations = shortest * (longest / shortest) ** (np.arange(DURATIONS) / (DURATIONS - 1))
+    middle, duration = strongest_dip(data.exposures, durations)
     if not duration > 0:
         return None
     # Longer than the data: one transit whatever its place.

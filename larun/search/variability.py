@@ -165,28 +165,30 @@ def even_bins(
     if not len(time):
         return np.zeros((len(relative), 0), np.float32), np.zeros((len(relative), 0), np.float32)
     bin_of = np.floor((time - time[0]) / bin_d + 1e-6).astype(np.int32)
-    return _even_bins(np.ascontiguousarray(relative), np.ascontiguousarray(detrended), bin_of)
+    edges = np.searchsorted(bin_of, np.arange(bin_of[-1] + 2))
+    return _even_bins(np.ascontiguousarray(relative), np.ascontiguousarray(detrended), edges)
 
 
 @njit(cache=True, nogil=True)
-def _even_bins(relative, detrended, bin_of):
-    n_stars, n = relative.shape
-    n_bins = bin_of[-1] + 1
-    flux = np.zeros((n_stars, n_bins), np.float32)
-    weight = np.zeros((n_stars, n_bins), np.float32)
+def _even_bins(relative, detrended, edges):
+    """See `even_bins`; `edges` are the first cadence of each bin, and the end of the last."""
+    n_stars = len(relative)
+    n_bins = len(edges) - 1
+    flux = np.empty((n_stars, n_bins), np.float32)
+    weight = np.empty((n_stars, n_bins), np.float32)
     flat = np.empty(n_bins, np.float32)
     work = np.empty(n_bins, np.float32)
     for star in range(n_stars):
-        flat[:] = 0
-        for k in range(n):
-            if np.isfinite(detrended[star, k]) and np.isfinite(relative[star, k]):
-                flux[star, bin_of[k]] += relative[star, k]
-                flat[bin_of[k]] += detrended[star, k]
-                weight[star, bin_of[k]] += np.float32(1)
         for b in range(n_bins):
-            count = weight[star, b]
-            flux[star, b] = flux[star, b] / count if count > 0 else np.nan
-            flat[b] = flat[b] / count if count > 0 else np.nan
+            total = total_flat = count = np.float32(0)
+            for k in range(edges[b], edges[b + 1]):
+                good = np.isfinite(detrended[star, k]) & np.isfinite(relative[star, k])
+                total += relative[star, k] if good else np.float32(0)
+                total_flat += detrended[star, k] if good else np.float32(0)
+                count += np.float32(good)
+            weight[star, b] = count
+            flux[star, b] = total / count if count > 0 else np.nan
+            flat[b] = total_flat / count if count > 0 else np.nan
         level, sigma = level_and_scatter(flat, work)
         low = np.float32(level - DIP_SIGMA * sigma)
         for b in range(n_bins):
