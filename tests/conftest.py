@@ -4,8 +4,15 @@ import logging
 from pathlib import Path
 
 import pytest
+from compiled import compile_search
 
 FLOWS = Path(__file__).parent / "flows"
+
+
+def pytest_sessionstart(session):
+    """Compile the search before the workers start: each would compile it for itself, in the time of a test."""
+    if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
+        compile_search()
 
 
 def pytest_collection_modifyitems(items):

@@ -66,7 +66,13 @@ def test_every_target_has_a_detection_row_and_candidates_are_published(survey):
     summary = published(root)["sectors"][str(product)]
     assert summary["simulated"] is True
     detections = read_table(root, summary["detections"])
-    assert detections.num_rows == STARS == summary["n_targets"]
+    best = [
+        target
+        for target, event in zip(*(detections[c].to_pylist() for c in ("target", "event")), strict=True)
+        if event == 1
+    ]
+    assert len(set(best)) == len(best) == STARS == summary["n_targets"]
+    assert set(detections["target"].to_pylist()) == set(best)
     candidates = read_table(root, summary["candidates"])
     assert candidates.num_rows == summary["n_candidates"]
     assert set(candidates["run"].to_pylist()) <= {summary["run"]}

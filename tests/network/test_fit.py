@@ -119,7 +119,10 @@ def test_training_goes_on_from_the_weights_of_a_bundle(bundle, data, small_setti
     [
         ({"training": {"seed": 2}}, r"training\.seed is 2 and was 1"),
         ({"dataset": {"test_fraction": 0.3}}, r"dataset\.test_fraction is 0\.3"),
-        ({"dataset": {"hold_out": ("TIC 1",)}}, "TIC 1, which small/0001 may have been trained on"),
+        (
+            {"dataset": {"hold_out": ("TIC 1",)}},
+            "TIC 1, which small/0001, from which training is to start, may have been trained on",
+        ),
         ({"training": {"teachers": ("small/0001",), "start_from": "", "seed": 3}}, "small/0001, which is to teach"),
         ({"model": {"architecture": "spectral_cnn_plain"}}, r"architecture is spectral_cnn_plain\. Make them the same"),
     ],
