@@ -15,8 +15,11 @@ def pytest_sessionstart(session):
         compile_search()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Say which tests run in one process: those of a file, and all of flows, which share a server and a cluster.
+
+    First of all hooks: pytest-xdist reads the groups in its own, and a group that is named later is none.
 
     Tests of flows count for no coverage: nearly all that runs in them is Prefect's and Dask's, which tracing makes half
     as slow again, and what larun does in them runs in other processes. The figure is a lower bound.
