@@ -306,8 +306,16 @@ class TrainingSettings(Section):
     pretrain_epochs: int = Field(0, ge=0, description="passes of pre-training, which needs no label; 0 for none")
     pretrain_on: Literal["views", "windows", "transits"] = Field(
         "views",
-        description="contrastive on views of events, or on raw windows of quiet light curves; or marking the transits "
-        "that are injected into such windows (wavenet)",
+        description="contrastive on views of events, or on raw windows of quiet light curves; or marking and measuring "
+        "the transits that are injected into such windows (wavenet)",
+    )
+    pretrain_window_d: float = Field(6.0, gt=0, description="length of a raw window, days")
+    pretrain_trend: Literal["median", "polynomial", "none"] = Field(
+        "median",
+        description="trend that is taken out of raw windows: a running median, a polynomial over the window, or none",
+    )
+    pretrain_cut: Literal["sliding", "events"] = Field(
+        "sliding", description="raw windows one after another, or around the transits that are injected"
     )
     start_from: str = Field("", description="bundle whose weights training goes on from; empty for random weights")
     teachers: tuple[str, ...] = Field(

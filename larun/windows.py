@@ -2,7 +2,7 @@
 
 `larun.views` shows an event; a window shows a stretch of light curve as it is: cleaned, its trend taken out, in units
 of its noise, resampled to 1024 samples. Windows teach a network what light curves look like before it learns classes
-(`larun.network.contrast`), and where in a stretch a transit lies (`larun.network.localise`).
+(`larun.network.contrast`), and where in a stretch transits lie, how deep and how often (`larun.network.heads`).
 """
 
 from __future__ import annotations

@@ -164,6 +164,13 @@ def _pretraining(done: dict[str, Any] | None) -> list[str]:
             f"{scores['iou']:.3f}; of {scores['events']} events {scores['found']} found, event precision "
             f"{scores['precision']:.3f}, recall {scores['recall']:.3f}, F1 {scores['f1']:.3f}."
         )
+    for name in ("depth", "period"):
+        errors = done.get(name)
+        if errors and errors["windows"]:
+            said += (
+                f" The {name} in {errors['windows']} windows is {errors['error_dex']:.3f} dex off (median), and the "
+                f"best constant {errors['spread_dex']:.3f} dex."
+            )
     return ["", said]
 
 

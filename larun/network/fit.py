@@ -49,6 +49,7 @@ from larun.network.recipe import (
     new_version,
     output_root,
     recorded_settings,
+    require_network,
     software,
 )
 from larun.network.run import Run
@@ -91,11 +92,13 @@ def train(
     InputError
         No labelled light curves, or a class without any.
     BundleError, ConfigurationError
-        The bundle to start from cannot be used, or not with these settings; the version is taken.
+        The bundle to start from cannot be used, or not with these settings; the version is taken; `model.options` are
+        none of the architecture's.
     DeviceMemoryError
         A batch does not fit into the device's memory.
     """
     root = Root(settings.root, settings.storage_options)
+    require_network(settings)
     start, teachers = load_start(settings, root), load_teachers(settings, root)
     version = new_version(root, settings)
     elsewhere = output_root(settings)

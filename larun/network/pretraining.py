@@ -18,9 +18,11 @@ from larun.network.augmentation import WINDOW
 from larun.network.bank import UNLABELLED, Curve, curve_of, read_bank, read_hosts, segments
 from larun.network.contrast import LOGITS, pretrain
 from larun.network.examples import NOISE
+from larun.network.heads import heads_scores, train_heads
 from larun.network.labelled import SIMULATED, TEST, TRAIN, split_by_star
-from larun.network.localise import WINDOW_D, localisation_scores, localised, marked_windows, train_localiser
+from larun.network.marked import EVENTS, marked_windows
 from larun.network.simulated import simulated_quiet
+from larun.schema import VIEW_LENGTH
 from larun.windows import sliding_windows
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ def quiet_curves(settings: Settings, curves: Sequence[Curve] | None = None) -> Q
     Raises
     ------
     ConfigurationError
-        Only the wavenet has a head that marks transits.
+        Only the wavenet has heads that mark and measure transits; quiet light curves have no events.
     InputError
         The data hold no quiet light curve.
     """
@@ -54,6 +56,10 @@ def quiet_curves(settings: Settings, curves: Sequence[Curve] | None = None) -> Q
         raise ConfigurationError(
             f"training.pretrain_on = transits needs model.architecture = wavenet, which marks samples; it is "
             f"{settings.model.architecture}"
+        )
+    if t.pretrain_on == WINDOWS and t.pretrain_cut == EVENTS:
+        raise ConfigurationError(
+            "training.pretrain_cut = events needs training.pretrain_on = transits: quiet light curves have no events"
         )
     if curves is None and d.data == SIMULATED:
         found = [piece for star, curve in simulated_quiet(settings) for piece in _pieces(star, curve)]
@@ -84,32 +90,52 @@ def teach(network: keras.Model, settings: Settings, views: np.ndarray, quiet: Qu
     Returns
     -------
     dict
-        ``on``, ``examples``, ``losses`` of the epochs, and with transits ``localisation``: scores on windows of
-        held-out stars, as `larun.network.localise.localisation_scores` gives them.
+        ``on``, ``examples``, ``losses`` of the epochs, and with transits the scores of `larun.network.heads` on
+        windows of held-out stars: ``localisation``, ``depth`` and ``period``.
+
+    Raises
+    ------
+    InputError
+        The light curves give no windows, being shorter than one or mostly gaps.
     """
     t = settings.training
     if t.pretrain_on == TRANSITS:
-        return {"on": TRANSITS} | _mark_transits(network, settings, quiet)
+        return {"on": TRANSITS} | _teach_heads(network, settings, quiet)
     parts = {}
     if t.pretrain_on == WINDOWS:
-        cut = [sliding_windows(c.time, c.flux, WINDOW_D, 0.5 * WINDOW_D).samples for c in quiet.train]
-        views, parts = np.concatenate(cut), {"parts": WINDOW}
+        length_d = t.pretrain_window_d
+        cut = [sliding_windows(c.time, c.flux, length_d, 0.5 * length_d, t.pretrain_trend) for c in quiet.train]
+        views, parts = (
+            np.concatenate([np.empty((0, VIEW_LENGTH), np.float32), *(w.samples for w in cut)]),
+            {"parts": WINDOW},
+        )
+        _require_windows(len(views), settings)
     losses = pretrain(network, views, t, settings.augmentation, **parts)
     return {"on": t.pretrain_on, "examples": len(views), "losses": _rounded(losses)}
 
 
-def _mark_transits(network: keras.Model, settings: Settings, quiet: Quiet) -> dict[str, Any]:
-    """Train a twin that marks transits, and take over all layers but that of the classes."""
+def _teach_heads(network: keras.Model, settings: Settings, quiet: Quiet) -> dict[str, Any]:
+    """Train a twin that marks and measures transits, and take over all layers but that of the classes."""
     model = settings.model
-    twin = build(model.architecture, model.dropout, **model.options | {"localise": True})
-    marked, held_out = (marked_windows(part, settings.training.seed) for part in (quiet.train, quiet.test))
-    losses = train_localiser(twin, marked, settings.training)
+    twin = build(model.architecture, model.dropout, **model.options | {"localise": True, "regress": True})
+    marked, held_out = (marked_windows(part, settings.training) for part in (quiet.train, quiet.test))
+    _require_windows(len(marked), settings)
+    losses = train_heads(twin, marked, settings.training)
     for layer in network.layers:
         if layer.weights and layer.name != LOGITS:
             layer.set_weights(twin.get_layer(layer.name).get_weights())
-    scores = localisation_scores(localised(twin, held_out.samples), held_out.mask) if len(held_out) else None
-    log.info("marking transits in windows of held-out stars: %s", scores)
-    return {"examples": len(marked), "losses": _rounded(losses), "localisation": scores}
+    scores = heads_scores(twin, held_out) if len(held_out) else {}
+    log.info("transits in windows of held-out stars: %s", scores)
+    return {"examples": len(marked), "losses": _rounded(losses)} | scores
+
+
+def _require_windows(count: int, settings: Settings) -> None:
+    if not count:
+        t = settings.training
+        raise InputError(
+            f"pre-training on {t.pretrain_on} needs windows of {t.pretrain_window_d:g} d that hold data, and "
+            "the quiet light curves of the training stars give none"
+        )
 
 
 def _pieces(star: str, curve: Any) -> list[Curve]:

@@ -12,8 +12,25 @@ import larun
 from larun.bundles import MANIFEST, Bundle, load_bundle
 from larun.config import Settings
 from larun.errors import ConfigurationError
+from larun.network.architectures import build
 from larun.network.labelled import LabelledViews
 from larun.objects import Root
+
+
+def require_network(settings: Settings) -> None:
+    """Refuse a network that cannot be built or whose outputs a bundle has no place for, before anything is prepared.
+
+    Raises
+    ------
+    ConfigurationError
+        `model.options` holds an option that the architecture lacks, or asks for heads beside the classes.
+    """
+    model = settings.model
+    if isinstance(build(model.architecture, model.dropout, **model.options).output, dict):
+        raise ConfigurationError(
+            "model.options asks for the heads localise or regress, and a bundle has the six classes alone. Leave them "
+            "out; training.pretrain_on = transits teaches these heads before, and keeps what they learnt"
+        )
 
 
 def software() -> dict[str, str]:
