@@ -24,7 +24,7 @@ from larun.units import HOURS_PER_DAY
 STRONG_SNR = 7.1
 """Signal-to-noise of an event that is masked, and of every further event (Jenkins et al. 2002, ApJ 575, 493)."""
 
-MASKED_DETECTION = 0.6
+MASKED_DETECTION = 0.63
 """Detection score of an event that is masked, so that its star is searched again."""
 
 FURTHER_DETECTION = 0.7
@@ -33,7 +33,7 @@ FURTHER_DETECTION = 0.7
 DOMINATES_SNR = 15.0
 """An event so strong may hide all peaks of another."""
 
-PROMISING, PROMISING_SDE = 0.62, 4.5
+PROMISING, PROMISING_SDE = 0.64, 4.5
 """Detection score, and SDE in the last spectrum, of a peak beside a weaker event for another search to be made."""
 
 MASK_MARGIN = 0.25

@@ -13,6 +13,10 @@ from larun.search.measure import measure
 from larun.search.refine import Box, refine
 from larun.units import HOURS_PER_DAY
 
+LONG_DETECTION, LONG_WINDOWS = 0.55, 1 / 6
+"""Detection score of an event that is strong enough if it is longer than such a share of the window: the shoulders that
+the trend makes beside it cost it score."""
+
 MOST_SINUSOID = 0.5
 """Events of which a sinusoid explains a larger share of what the box does are left alone."""
 
@@ -43,7 +47,7 @@ def restore_transits(stars: Flux, flat: Flat, first: list[Best], settings: Searc
     restored = list(first)
     for star, best in enumerate(first):
         # Of a wave every trough would be hidden.
-        if best.strong(MASKED_DETECTION) and best.event["sinusoid_ratio"] < MOST_SINUSOID:
+        if _worth_it(best, settings) and best.event["sinusoid_ratio"] < MOST_SINUSOID:
             before = stars.flux[star].copy(), stars.sigma[star]
             time = stars.shard.barycentric_time(star)
             event = _again(stars, flat, star, time, best.event, settings)
@@ -53,6 +57,14 @@ def restore_transits(stars: Flux, flat: Flat, first: list[Best], settings: Searc
                 stars.point(star, time, event)
                 restored[star] = replace(best, event=event)
     return restored
+
+
+def _worth_it(best: Best, settings: SearchSettings) -> bool:
+    """Whether an event is strong, at its length."""
+    if best.strong(MASKED_DETECTION):
+        return True
+    long_h = LONG_WINDOWS * settings.window_d * HOURS_PER_DAY
+    return best.strong(LONG_DETECTION) and bool(best.event["duration_h"] > long_h)
 
 
 def _again(

@@ -59,7 +59,7 @@ def test_rivals_at_other_phases():
     assert 0.6 * 1.9 * np.sqrt(200) < bumping["bump"] < 1.9 * np.sqrt(200)
     assert max(quiet["dip"], quiet["bump"]) < 5
     assert dipping["score"] < 0.85 * quiet["score"]
-    assert bumping["score"] < 0.8 * quiet["score"]
+    assert bumping["score"] < 0.88 * quiet["score"]
 
 
 def test_rivals_of_a_hand_made_fold():
@@ -76,6 +76,45 @@ def test_rivals_of_a_hand_made_fold():
 def test_long_transits_cost_score():
     usual = rated([2.0])
     assert rated([2.0], duration=30.0)["score"] < 0.9 * usual["score"]
+
+
+def test_short_transits_cost_score():
+    usual = rated([6.0], duration=2.0)
+    assert usual["score"] < rated([6.0])["score"]
+
+
+def test_few_transits_cost_score():
+    """Twenty transits, and two of as much signal."""
+    assert rated([6.3], n=400)["score"] < 0.9 * rated([2.0])["score"]
+    assert rated([6.3], n=400)["n_seen"] == 2
+
+
+def without(rows, depth=2.0):
+    """Rating of 20 equal transits in a light curve in which the exposures ``rows(offset)`` are missing."""
+    time = np.arange(4000.0)
+    offset = (time + 0.5 - MIDDLE + PERIOD / 2) % PERIOD - PERIOD / 2
+    flux = np.random.default_rng(0).normal(0, 1, 4000) - np.where(np.abs(offset) < DURATION / 2, depth, 0.0)
+    kept = ~rows(offset)
+    boxes = np.zeros(1, BOX)
+    boxes["period"], boxes["middle"], boxes["duration"], boxes["sde"] = PERIOD, MIDDLE, DURATION, 9.0
+    rate(lay_out(time[kept], flux[kept] - flux[kept].mean(), 1.0, 1), boxes[0], USUAL)
+    return boxes[0]
+
+
+def test_dips_at_gaps_cost_score():
+    whole = without(lambda offset: np.zeros(len(offset), bool))
+    gap = without(lambda offset: (offset > 9) & (offset < 25))
+    assert whole["beside"] == pytest.approx(1.0)
+    # The side after a transit goes from 6.8 to 16.8 cells from its middle, and is observed up to 9.
+    assert gap["beside"] == pytest.approx(0.22, abs=0.01)
+    assert gap["score"] < 0.92 * whole["score"]
+
+
+def test_ramps_beside_a_dip_cost_score():
+    dip, ramp = rated([2.0]), rated([2.0], also=lambda offset: -1.2 * ((np.abs(offset) < 17) & (np.abs(offset) >= 5)))
+    assert dip["local"] == pytest.approx(1.0, abs=0.1)
+    assert ramp["local"] == pytest.approx((2.0 - 1.2) / 2.0, abs=0.15)
+    assert ramp["score"] < 0.9 * dip["score"]
 
 
 def test_odd_and_even_transits():
