@@ -24,7 +24,7 @@ from larun.catalogue.sources import choose
 from larun.config import Settings
 from larun.errors import InputError, NotInStore
 from larun.lightcurve import Shard, Star, shard_of
-from larun.network.bank import Curve, curve_of, segments
+from larun.network.bank import MIN_SEGMENT_D, Curve, curve_of, segments
 from larun.objects import Root
 from larun.paths import Product
 from larun.schema import Status
@@ -67,7 +67,7 @@ def assemble(settings: Settings, report: Callable[[int, int], None]) -> list[Cur
     """
     d, root = settings.dataset, Root(settings.root, settings.storage_options)
     if not d.use_cache:
-        update_catalogues(root, settings)
+        update_catalogues(root, settings, products=products(root, "tess"))
     stars = known_stars(_tables(root))
     listed = {star.tic for star in stars}
     stars += [star for star in _stars_of_store(root, settings) if star.tic not in listed]
@@ -88,7 +88,7 @@ def assemble(settings: Settings, report: Callable[[int, int], None]) -> list[Cur
         curves.close()
     if not found:
         raise InputError(
-            f"none of {len(wanted)} labelled stars has a light curve in {root.url}"
+            f"none of {len(wanted)} labelled stars has a light curve of {MIN_SEGMENT_D:g} d or more in {root.url}"
             + (", and dataset.use_cache lets nobody be asked; run once without it" if d.use_cache else "")
         )
     return found

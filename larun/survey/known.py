@@ -40,7 +40,7 @@ def update_catalogues(
     settings: Settings,
     names: Sequence[str] | None = None,
     budget: str = "",
-    product: Product | None = None,
+    products: Sequence[Product] | None = None,
 ) -> list[dict[str, Any]]:
     """Bring the snapshots of catalogues up to date; a catalogue that cannot be had is said, not raised.
 
@@ -55,8 +55,8 @@ def update_catalogues(
         that is asked about the stars of a sector is old when these stars change.
     budget : str
         Address of the run's request budget, for the requests to MAST; empty for one of this process.
-    product : Product, optional
-        Sector whose stars such catalogues are asked about; by default all whose sweep is published.
+    products : sequence of Product, optional
+        Sectors whose stars such catalogues are asked about; by default all whose sweep is published.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def update_catalogues(
         The root cannot be read or written.
     """
     chosen = choose(settings.catalogues.use if names is None else names)
-    observed = [p for p in ([product] if product else published_products(root)) if not p.simulated]
+    observed = [p for p in (published_products(root) if products is None else products) if not p.simulated]
     sectors = _stars_held(root, observed) if any(c.stars_per_request for c in chosen) else []
     silent: dict[str, str] = {}
     results = []

@@ -75,7 +75,7 @@ def test_the_stars_of_a_sector_are_asked_about_once(swept, services):
     held.tables.asked.clear()
     make_old = snapshots.pointer(root, names[0]) | {"date": "2019-01-01T00:00:00+00:00"}
     root.write_json(paths.catalogue(names[0]), make_old)
-    assert {row["state"] for row in update_catalogues(root, settings, product=PRODUCT)} == {"fresh"}
+    assert {row["state"] for row in update_catalogues(root, settings, products=[PRODUCT])} == {"fresh"}
     assert held.tables.asked == []
     wider = settings_for(url, catalogues={"use": ["vsx", "tic"], "radius_arcsec": 20.0})
     states = [row["state"] for row in update_catalogues(root, wider)]
@@ -86,7 +86,7 @@ def test_requests_to_mast_take_permits_of_the_budget(swept, services):
     root, _ = swept
     settings = settings_for(services[0])
     with BudgetServer(settings.archives) as budget:
-        (result,) = update_catalogues(root, settings, ["tic"], budget.address, PRODUCT)
+        (result,) = update_catalogues(root, settings, ["tic"], budget.address, [PRODUCT])
         assert result["state"] == "updated"
         report = budget.report()
     assert (report["mast"]["requests"], report["mast"]["failures"]) == (1, 0)
@@ -99,7 +99,7 @@ def test_without_a_budget_mast_is_not_asked(swept, services):
     held.tables.asked.clear()
     with BudgetServer(settings.archives) as budget:
         gone = budget.address
-    (result,) = update_catalogues(root, settings, ["tic"], gone, PRODUCT)
+    (result,) = update_catalogues(root, settings, ["tic"], gone, [PRODUCT])
     assert result["state"] == "stale", "as of the test before"
     assert held.tables.asked == []
 
