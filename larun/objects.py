@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -103,19 +103,48 @@ class Root:
         with self.named(path, "read"):
             return self.filesystem.cat_file(self.full(path))
 
-    def write(self, path: str, data: bytes) -> None:
+    def read_pieces(self, path: str, sizes: Sequence[int]) -> Iterator[bytes]:
+        """Read a whole object piece by piece: of these sizes, the last with all that is left.
+
+        Raises
+        ------
+        NotInStore, StoreError
+            As in `read`.
+        """
+        with self.named(path, "read"):
+            if self.is_local:
+                with Path(self.full(path)).open("rb") as file:
+                    for size in sizes[:-1]:
+                        yield file.read(size)
+                    yield file.read()
+            else:
+                data, place = self.filesystem.cat_file(self.full(path)), 0
+                for size in sizes[:-1]:
+                    yield data[place : place + size]
+                    place += size
+                yield data[place:]
+
+    def write(self, path: str, data: bytes | Sequence[bytes]) -> None:
         """Write a whole object, atomically.
+
+        Parameters
+        ----------
+        path : str
+            Its name.
+        data : bytes, or sequence of bytes
+            What it holds, in one or several pieces.
 
         Raises
         ------
         StoreError
             The root cannot be written: rights, a full disk, a lost connection.
         """
+        pieces = [data] if isinstance(data, bytes) else data
         with self.named(path, "write"):
             if self.is_local:
-                _write_local(Path(self.full(path)), data)
+                _write_local(Path(self.full(path)), pieces)
             else:
-                self.filesystem.pipe_file(self.full(path), data)
+                self.filesystem.pipe_file(self.full(path), b"".join(pieces))
 
     def read_json(self, path: str) -> dict:
         """Read a JSON object; one that does not parse is a `StoreError`."""
@@ -281,12 +310,12 @@ def _locked(folder: Path):
         os.close(handle)
 
 
-def _write_local(path: Path, data: bytes) -> None:
+def _write_local(path: Path, pieces: Sequence[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}")
     try:
         with partial.open("wb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         _rename(partial, path)

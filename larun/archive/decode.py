@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -205,25 +206,34 @@ def _read_ahead(data: bytes, hdus: tuple[Hdu, ...]) -> _Ahead | None:
         kind = _kind_of(data, hdus)
         if kind.family is None or kind.table is None:
             return None
-        found = kind.table.gathered(list(_names(kind.family, kind.table).values()))
+        found = kind.table.gathered(*_wanted(kind.family, tuple(kind.table.names)))
     except ProductCorrupt:
         return None
     return found and _Ahead(kind, *found)
 
 
-def _names(family: Family, table: Table) -> dict[str, str]:
-    """Column of each field."""
+@lru_cache(maxsize=64)
+def _names(family: Family, held: tuple[str, ...]) -> dict[str, str]:
+    """Column of each field, where these columns are held."""
     return {
-        field: next((candidate for candidate in candidates if candidate in table.names), candidates[0])
+        field: next((candidate for candidate in candidates if candidate in held), candidates[0])
         for field, candidates in family.columns.items()
     }
+
+
+@lru_cache(maxsize=64)
+def _wanted(family: Family, held: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Columns to read, and those of them that are kept as float32 just as they come."""
+    names = _names(family, held)
+    exact = {"time", "cadence_no", "quality"} | ({"flux", "flux_err"} if family.flux_scale != 1.0 else set())
+    return tuple(names.values()), frozenset(name for field, name in names.items() if field not in exact)
 
 
 def _columns(family: Family, table: Table, read: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
     """Columns as `LightCurve` wants them, native byte order, from those that were read already where they were."""
     if len(table) == 0:
         raise ProductCorrupt("its table holds no cadences")
-    names = _names(family, table)
+    names = _names(family, tuple(table.names))
     read = read or table.columns(names.values())
 
     def column(field: str, dtype=np.float32) -> np.ndarray:

@@ -13,9 +13,9 @@ SHORTEST_FFI_CADENCE_S = 150.0
 """Target cadences (20 s, 120 s) are shorter, full-frame images (200 s, 600 s, 1800 s) longer."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Family:
-    """One kind of product.
+    """One kind of product; equal to itself alone.
 
     Parameters
     ----------

@@ -21,6 +21,7 @@ SUFFIXES = (".fits", ".fit", ".fts")
 CARD = 80
 _KEYWORD = 8
 _END = b"END" + b" " * (CARD - 3)
+_SIZES = frozenset({b"BITPIX", b"NAXIS", b"PCOUNT", b"GCOUNT"})
 _ALL_ONES = 0xFFFFFFFF
 
 
@@ -151,6 +152,18 @@ def header_at(data: bytes, start: int) -> tuple[Header, int] | None:
 
 def data_size(header: Header) -> int:
     """Bytes of the data of an HDU, padding excluded (FITS Standard 4.0, equation 2)."""
+    return _data_size(b"".join([header.raw[place : place + CARD] for place in _size_places(header.keywords)]))
+
+
+@lru_cache(maxsize=256)
+def _size_places(keywords: tuple[bytes, ...]) -> tuple[int, ...]:
+    """First bytes of the cards that say how long the data are."""
+    return tuple(i * CARD for i, keyword in enumerate(keywords) if keyword.rstrip(b" 0123456789") in _SIZES)
+
+
+@lru_cache(maxsize=256)
+def _data_size(cards: bytes) -> int:
+    header = Header(cards)
     n_axes = header.integer("NAXIS")
     axes = [header.integer(f"NAXIS{i + 1}") for i in range(n_axes)]
     parameters, groups = header.integer("PCOUNT", 0), header.integer("GCOUNT", 1)

@@ -24,6 +24,10 @@ _LAYOUT_CARDS = frozenset({b"TFIEL", b"TTYPE", b"TFORM", b"TSCAL", b"TZERO", b"T
 _DTYPES = {"D": ">f8", "E": ">f4", "K": ">i8", "J": ">i4", "I": ">i2", "B": "u1"}
 
 _WORD = 4
+_SHORT, _LONG, _NARROWED = range(3)
+"""Kinds of columns: of one word, of two, and of two that become a float32."""
+
+_NONE: frozenset[str] = frozenset()
 _ROWS_AT_ONCE = 128
 """Rows of which all columns are read before those of the next: they lie in the nearest cache then."""
 
@@ -50,9 +54,8 @@ class Table:
 
     @cached_property
     def _layout(self) -> bytes:
-        """The cards that say how a row is made up: the same for all files of a sector."""
-        raw = self.hdu.header.raw
-        return b"".join(raw[i : i + CARD] for i in _layout_places(self.hdu.header.keywords))
+        """The cards that say how a row is made up, and those between them: the same for all files of a sector."""
+        return self.hdu.header.raw[_layout_of(self.hdu.header.keywords)]
 
     def columns(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Some columns by upper-case name, each (row,), contiguous, in native byte order, of their own memory.
@@ -69,17 +72,20 @@ class Table:
         if self.dtype is None:
             records = _read_with_astropy(self.data, self.hdu.index)
             found = {name: np.asarray(records[self.names[name]]) for name in names}
-        elif gathered := self.gathered(names):
+        elif gathered := self.gathered(tuple(names)):
             return gathered[0]
         else:
             records = np.frombuffer(self.data, self.dtype, count=len(self), offset=self.hdu.data_start)
             found = {name: records[name] for name in names}
         return {name: values.astype(values.dtype.newbyteorder("=")) for name, values in found.items()}
 
-    def gathered(self, names: list[str]) -> tuple[dict[str, np.ndarray], Rows] | None:
+    def gathered(
+        self, names: tuple[str, ...], narrow: frozenset[str] = _NONE
+    ) -> tuple[dict[str, np.ndarray], Rows] | None:
         """Columns of numbers of four and eight bytes, as in `columns`, and the sum of all rows, in one pass over them.
 
-        None where any of the columns is absent or is another. All this may be damaged before `verify_checksums`.
+        Those of `narrow` that are float64 come as float32. None where any of the columns is absent or is another, or
+        holds what float32 cannot. All this may be damaged before `verify_checksums`.
         """
         if self.dtype is None or any(name not in self.names for name in names):
             return None
@@ -87,16 +93,17 @@ class Table:
         if not 0 < n_rows * self.dtype.itemsize <= self.hdu.data_size:
             return None
         words = np.frombuffer(self.data, np.uint32, count=len(self.data) // _WORD)
-        row = _row_of_words(self._layout, tuple(names))
+        row = _row_of_words(self._layout, names, narrow)
         if row is None or self.hdu.data_start % _WORD or not words.flags.aligned or sys.byteorder != "little":
             return None
-        n_wide = int(np.count_nonzero(row.wide))
-        short = np.empty((len(names) - n_wide, n_rows), np.uint32)
-        long = np.empty((n_wide, n_rows), np.uint64)
-        total = _gather(words[self.hdu.data_start // _WORD :], row.length, row.places, row.wide, short, long)
+        short = np.empty((len(names) - row.n_long, n_rows), np.uint32)
+        long = np.empty((row.n_long, n_rows), np.uint64)
+        total, n_lost = _gather(words[self.hdu.data_start // _WORD :], row.length, row.places, row.kinds, short, long)
+        if n_lost:
+            return None
         lines = {4: iter(short), 8: iter(long)}
         columns = {name: next(lines[dtype.itemsize]).view(dtype) for name, dtype in row.dtypes.items()}
-        return columns, Rows(self.hdu.index, n_rows * self.dtype.itemsize, int(total))
+        return columns, Rows(self.hdu.index, n_rows * self.dtype.itemsize, total)
 
 
 @dataclass(frozen=True)
@@ -109,40 +116,51 @@ class _Row:
         Words of a row.
     places : (column,) uint64
         First word of each column.
-    wide : (column,) bool
-        Whether it has two words.
+    kinds : (column,) uint8
+        `_SHORT`, `_LONG`, or `_NARROWED`.
+    n_long : int
+        Columns of the kind `_LONG`.
     dtypes : dict
-        Type of each column in native byte order, by name.
+        Type of each column as it is read, in native byte order, by name.
     """
 
     length: np.uint64
     places: np.ndarray
-    wide: np.ndarray
+    kinds: np.ndarray
+    n_long: int
     dtypes: dict[str, np.dtype]
 
 
 @lru_cache(maxsize=64)
-def _row_of_words(layout: bytes, names: tuple[str, ...]) -> _Row | None:
+def _row_of_words(layout: bytes, names: tuple[str, ...], narrow: frozenset[str]) -> _Row | None:
     """Columns of a plain table by upper-case name; None where not all of them are made up of whole words."""
     row = _dtype(layout)
     fields = {name: row.fields[name][:2] for name in names}
     if row.itemsize % _WORD or any(at % _WORD or kind.itemsize not in (4, 8) for kind, at in fields.values()):
         return None
+    dtypes = {name: kind.newbyteorder("=") for name, (kind, _) in fields.items()}
+    narrowed = [name for name, dtype in dtypes.items() if name in narrow and dtype == np.float64]
+    dtypes |= dict.fromkeys(narrowed, np.dtype(np.float32))
+    kinds = [_NARROWED if name in narrowed else _LONG if t.itemsize == 8 else _SHORT for name, t in dtypes.items()]
     return _Row(
         np.uint64(row.itemsize // _WORD),
         np.array([at // _WORD for _, at in fields.values()], np.uint64),
-        np.array([kind.itemsize == 8 for kind, _ in fields.values()]),
-        {name: kind.newbyteorder("=") for name, (kind, _) in fields.items()},
+        np.array(kinds, np.uint8),
+        kinds.count(_LONG),
+        dtypes,
     )
 
 
 @njit(cache=True, nogil=True)
-def _gather(words, stride, places, wide, short, long):
-    """Columns of rows of `stride` big-endian words: those of one word into `short`, those of two into `long`.
+def _gather(words, stride, places, kinds, short, long):
+    """Columns of rows of `stride` big-endian words: those of four bytes into `short`, those of eight into `long`.
 
-    Returns the sum of all words of the rows.
+    Returns the sum of all words of the rows, and how many numbers became infinite as float32.
     """
     total = np.uint64(0)
+    n_lost = 0
+    pair = np.empty(_ROWS_AT_ONCE, np.uint64)
+    real, narrow = pair.view(np.float64), short.view(np.float32)
     n_rows = np.uint64(max(short.shape[1], long.shape[1]))
     one = np.uint64(1)
     for first in range(np.uint64(0), n_rows, np.uint64(_ROWS_AT_ONCE)):
@@ -152,26 +170,38 @@ def _gather(words, stride, places, wide, short, long):
         n_short = n_long = 0
         for column in range(places.shape[0]):
             place = places[column] + first * stride
-            if wide[column]:
+            if kinds[column] == _LONG:
                 pairs = long[n_long]
                 n_long += 1
                 for row in range(first, last):
                     high, low = in_other_order(words[place]), in_other_order(words[place + one])
                     pairs[row] = (np.uint64(high) << np.uint64(32)) | np.uint64(low)
                     place += stride
+            elif kinds[column] == _NARROWED:
+                singles = narrow[n_short]
+                n_short += 1
+                for i in range(last - first):
+                    high, low = in_other_order(words[place]), in_other_order(words[place + one])
+                    pair[i] = (np.uint64(high) << np.uint64(32)) | np.uint64(low)
+                    place += stride
+                for i in range(last - first):
+                    single = np.float32(real[i])
+                    singles[first + i] = single
+                    n_lost += np.isinf(single) & np.isfinite(real[i])
             else:
-                singles = short[n_short]
+                bits = short[n_short]
                 n_short += 1
                 for row in range(first, last):
-                    singles[row] = in_other_order(words[place])
+                    bits[row] = in_other_order(words[place])
                     place += stride
-    return total
+    return total, n_lost
 
 
 @lru_cache(maxsize=64)
-def _layout_places(keywords: tuple[bytes, ...]) -> tuple[int, ...]:
-    """First bytes of the cards that say how a row is made up."""
-    return tuple(i * CARD for i, keyword in enumerate(keywords) if keyword[:5] in _LAYOUT_CARDS)
+def _layout_of(keywords: tuple[bytes, ...]) -> slice:
+    """Bytes of a header from the first card to the last of those that say how a row is made up."""
+    cards = [i for i, keyword in enumerate(keywords) if keyword[:5] in _LAYOUT_CARDS]
+    return slice(CARD * cards[0], CARD * (cards[-1] + 1)) if cards else slice(0)
 
 
 @lru_cache(maxsize=64)

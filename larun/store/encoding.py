@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import google_crc32c
@@ -87,7 +88,7 @@ class Encoding:
         """Chunks of a shard."""
         return self.shard_shape[0] // self.chunk_shape[0]
 
-    @property
+    @cached_property
     def chunk_bytes(self) -> int:
         """Bytes of the values of a chunk."""
         return int(np.prod(self.chunk_shape)) * np.dtype(self.dtype).itemsize
@@ -123,7 +124,7 @@ class Encoding:
         scratch = np.empty(self.chunk_bytes, np.uint8) if scratch is None else scratch[: self.chunk_bytes]
         back = scratch.view(self.dtype).reshape(self.chunk_shape)
         self._decompress(data, back)
-        if not np.array_equal(_bits(back), _bits(values)):
+        if not _same(back, values):
             raise ValueError("a chunk does not decode to what was encoded; Blosc is broken")
         return data
 
@@ -145,11 +146,13 @@ class Encoding:
 
         Chunks that lie beyond the end of the array may be left out.
         """
-        if all(chunk is None for chunk in chunks):
-            return None
-        if not self.sharded:
-            (chunk,) = chunks
-            return chunk
+        return b"".join(self.pieces(chunks)) or None
+
+    def pieces(self, chunks: Sequence[bytes | None]) -> list[bytes]:
+        """What `join` puts together: the chunks that hold something, and last the index; nothing where none does."""
+        held = [chunk for chunk in chunks if chunk is not None]
+        if not held or not self.sharded:
+            return held
         index = np.full((self.n_chunks, 2), _NO_CHUNK, "<u8")
         offset = 0
         for number, chunk in enumerate(chunks):
@@ -157,8 +160,19 @@ class Encoding:
                 index[number] = offset, len(chunk)
                 offset += len(chunk)
         table = index.tobytes()
-        checksum = google_crc32c.value(table).to_bytes(_CRC_BYTES, "little")
-        return b"".join([*(chunk for chunk in chunks if chunk is not None), table, checksum])
+        return [*held, table + google_crc32c.value(table).to_bytes(_CRC_BYTES, "little")]
+
+    def are_chunks(self, pieces: Sequence[bytes], chunks: Sequence[bytes | None]) -> bool:
+        """Whether an object that was read in these pieces holds these chunks, by its own index."""
+        if not self.sharded:
+            return list(pieces) == [chunk for chunk in chunks if chunk is not None]
+        starts = np.cumsum([0, *map(len, pieces)]).tolist()
+        by_place = dict(zip(zip(starts, map(len, pieces), strict=False), pieces, strict=False))
+        places = self._places(pieces[-1])
+        return places[len(chunks) :] == [None] * (len(places) - len(chunks)) and all(
+            chunk is None if place is None else by_place.get(place) == chunk
+            for place, chunk in zip(places, chunks, strict=False)
+        )
 
     def split(self, data: bytes | None) -> list[memoryview | None]:
         """Encoded chunks of an object, None for those that hold nothing; inverse of `join`.
@@ -173,11 +187,16 @@ class Encoding:
         view = memoryview(data)
         if not self.sharded:
             return [view]
-        table = view[-(self.n_chunks * 16 + _CRC_BYTES) : -_CRC_BYTES]
-        if google_crc32c.value(bytes(table)).to_bytes(_CRC_BYTES, "little") != bytes(view[-_CRC_BYTES:]):
+        places = self._places(bytes(view[-(self.n_chunks * 16 + _CRC_BYTES) :]))
+        return [None if place is None else view[place[0] : place[0] + place[1]] for place in places]
+
+    def _places(self, index: bytes) -> list[tuple[int, int] | None]:
+        """Offset and length of each chunk by the index of a shard, None for those that hold nothing."""
+        table = index[:-_CRC_BYTES]
+        if google_crc32c.value(table).to_bytes(_CRC_BYTES, "little") != index[-_CRC_BYTES:]:
             raise ValueError("the index of a shard does not match its checksum")
-        index = np.frombuffer(table, "<u8").reshape(self.n_chunks, 2).tolist()
-        return [None if offset == _NO_CHUNK else view[offset : offset + length] for offset, length in index]
+        places = np.frombuffer(table, "<u8").reshape(self.n_chunks, 2).tolist()
+        return [None if offset == _NO_CHUNK else (offset, length) for offset, length in places]
 
     def decode(self, data: bytes | None, rows: int) -> np.ndarray:
         """Values of the first `rows` rows of an object; fill values where there is no object.
@@ -211,6 +230,12 @@ class Encoding:
         fill = _bits(np.full(1, self.fill, self.dtype))[0]
         some = bits[:: max(1, bits.size // 64)]
         return bool((some == fill).all()) and bool((bits == fill).all())
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two contiguous arrays of one shape hold the same bits."""
+    words = np.uint64 if a.nbytes % 8 == 0 else np.uint8
+    return not (a.ravel().view(words) != b.ravel().view(words)).any()
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

@@ -197,17 +197,16 @@ class ShardWriter:
         encoding, chunks = self._encodings[name], self._chunks.pop(name)
         path = object_path(self._plan, name, self._index)
         _discard_partials(self._root, path)
-        data = encoding.join(chunks)
-        if data is None:
+        pieces = encoding.pieces(chunks)
+        if not pieces:
             # A shard of nothing but fill values is no object in Zarr.
             self._root.delete(path)
             return object_hash(None)
-        self._root.write(path, data)
-        back = _read_back(self._root, path, data)
-        found = encoding.split(back)[: len(chunks)]
-        if any((there and bytes(there)) != chunk for there, chunk in zip(found, chunks, strict=True)):
+        self._root.write(path, pieces)
+        found = _read_back(self._root, path, pieces)
+        if not encoding.are_chunks(pieces, chunks):
             raise StoreError(f"{self._root.url_of(path)} does not hold the chunks that it was made of")
-        return object_hash(back)
+        return found
 
 
 def object_path(plan: Plan, name: str, index: int) -> str:
@@ -249,17 +248,20 @@ def encodings_of(root: Root, plan: Plan) -> dict[str, Encoding]:
     return found
 
 
-def _read_back(root: Root, path: str, written: bytes) -> bytes:
+def _read_back(root: Root, path: str, written: list[bytes]) -> str:
+    """Hash of an object as it is read back, a piece at a time, which must be the pieces that were written."""
+    digest = hashlib.sha256()
     try:
-        back = root.read(path)
+        for back, piece in zip(root.read_pieces(path, [len(piece) for piece in written]), written, strict=True):
+            if back != piece:
+                raise StoreError(
+                    f"{root.url_of(path)} does not read back as it was written; the disk or the connection alters "
+                    "data. The shard has no record and will be written again by the next run."
+                )
+            digest.update(back)
     except NotInStore as error:
         raise StoreError(f"{root.url_of(path)} was written and is not there; is somebody deleting it?") from error
-    if back != written:
-        raise StoreError(
-            f"{root.url_of(path)} does not read back as it was written; the disk or the connection alters data. "
-            "The shard has no record and will be written again by the next run."
-        )
-    return back
+    return digest.hexdigest()
 
 
 def _discard_partials(root: Root, path: str) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-import numpy as np
-
 from larun.archive.protocol import Archive
 from larun.config import IngestSettings
 from larun.errors import ConfigurationError, InputError, NotInStore
@@ -19,12 +17,10 @@ from larun.paths import Product
 from larun.plan import ListOrigin, Plan, PlannedTarget, load_plan, order_targets
 from larun.schema import Status
 from larun.store.sector import ShardWriter, create_sector
-from larun.survey.align import Aligned
 from larun.survey.archives import LOCAL, list_targets, listing_archives
 from larun.survey.grid import find_references, freeze_grid
-from larun.survey.obtain import Obtained
 from larun.survey.repair import repair_shards
-from larun.survey.shard import IngestWork, begin_columns, fetching, fill_row, set_aside, stored_plan, tidy_quarantine
+from larun.survey.shard import Chunks, Filled, IngestWork, fetching, set_aside, stored_plan, tidy_quarantine
 
 
 def make_plan(archives: Sequence[Archive], product: Product, settings: IngestSettings) -> Plan:
@@ -124,31 +120,26 @@ def ingest_shards(work: IngestWork) -> dict[str, int]:
     for shard in done.intersection(work.shards):
         counts.update(read_record(work.root, plan, shard).counts)
     missing = [shard for shard in work.shards if shard not in done]
-    wanted = [target for shard in missing for target in plan.shard(shard)]
-    with fetching(work, plan, wanted) as fetched:
-        buffers: dict[str, np.ndarray] = {}
+    chunks = Chunks(plan, missing)
+    with fetching(work, plan, chunks.wanted()) as came:
         for shard in missing:
-            record = _ingest_shard(work, plan, shard, fetched, buffers)
+            record = _ingest_shard(work, plan, shard, chunks, came)
             counts.update(record.counts)
     return dict(counts)
 
 
-def _ingest_shard(
-    work: IngestWork, plan: Plan, shard: int, fetched: Iterator[Obtained[Aligned]], buffers: dict[str, np.ndarray]
-) -> ShardRecord:
+def _ingest_shard(work: IngestWork, plan: Plan, shard: int, chunks: Chunks, came: Iterator[Filled]) -> ShardRecord:
     """Write one shard and its record, a chunk of targets at a time."""
     writer = ShardWriter(work.root, plan, shard)
     remaining = iter(plan.shard(shard))
     outcomes: list[TargetOutcome] = []
     while step := writer.next_targets:
-        targets = list(islice(remaining, step))
-        columns = begin_columns(plan, targets, buffers)
-        for row, target in enumerate(targets):
-            obtained = next(fetched)
-            outcomes.append(fill_row(columns, row, target, obtained))
-            if obtained.damaged is not None and work.settings.quarantine:
-                set_aside(work.root, work.product, target, obtained.damaged)
-        writer.add(columns)
+        for target in islice(remaining, step):
+            outcome, damaged = next(came)
+            outcomes.append(outcome)
+            if damaged is not None and work.settings.quarantine:
+                set_aside(work.root, work.product, target, damaged)
+        writer.add(chunks.take(step))
     record = ShardRecord(plan.digest, shard, tuple(outcomes), writer.finish())
     # A run that was killed, or a record that somebody deleted, may have left some.
     tidy_quarantine(work.root, plan, record, range(len(outcomes)))

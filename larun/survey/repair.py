@@ -39,7 +39,16 @@ from larun.store.encoding import Encoding
 from larun.store.sector import SHARD_ARRAYS, encodings_of, object_hash, object_path
 from larun.survey.align import Aligned
 from larun.survey.obtain import Obtained
-from larun.survey.shard import IngestWork, begin_columns, fetching, fill_row, set_aside, stored_plan, tidy_quarantine
+from larun.survey.shard import (
+    IngestWork,
+    begin_columns,
+    describe_star,
+    fetching,
+    fill_row,
+    set_aside,
+    stored_plan,
+    tidy_quarantine,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -84,10 +93,14 @@ def repair_shards(work: IngestWork) -> dict[str, int]:
     found = [read_record(work.root, plan, shard) for shard in work.shards if shard in done]
     targets = [plan.shard(record.shard)[row] for record in found for row in _rows_to_repair(record)]
     counts = Counter(dict.fromkeys(Status.CODES, 0))
-    with fetching(work, plan, targets) as fetched:
+    with fetching(work, plan, ((target, _as_it_came) for target in targets)) as fetched:
         for record in found:
             counts.update(_repair_shard(work, plan, record, fetched).counts)
     return dict(counts)
+
+
+def _as_it_came(obtained: Obtained[Aligned]) -> Obtained[Aligned]:
+    return obtained
 
 
 def _rows_to_repair(record: ShardRecord) -> list[int]:
@@ -134,7 +147,7 @@ def _changed_rows(
         obtained = next(fetched)
         if obtained.status in (outcomes[row].status, Status.UNREACHABLE):
             continue
-        columns = begin_columns(plan, [targets[row]])
+        columns = begin_columns(plan, 1)
         outcomes[row] = fill_row(columns, 0, targets[row], obtained)
         changed[row] = {name: values[0] for name, values in columns.items()}
         if obtained.damaged is not None and work.settings.quarantine:
@@ -252,8 +265,9 @@ def _blank_rows(plan: Plan, old: ShardRecord, new: ShardRecord) -> Rows:
     rows: Rows = {}
     for row, (was, outcome) in enumerate(zip(old.outcomes, new.outcomes, strict=True)):
         if was != outcome:
-            columns = begin_columns(plan, [targets[row]])
-            columns["status"][0] = Status.CODES[was.status]
+            columns = begin_columns(plan, 1)
+            describe_star(columns, 0, targets[row].star, targets[row].star)
+            columns["status"][0], columns["n_good"][0] = Status.CODES[was.status], was.n_good
             rows[row] = {array.name: columns[array.name][0] for array in TARGET_ARRAYS} | nothing
     return rows
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from larun.lightcurve import Star
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan, PlannedTarget, load_plan
-from larun.schema import CADENCE, TARGET, TARGET_ARRAYS, Status
+from larun.schema import CADENCE, TARGET, Status
 from larun.store.sector import SHARD_ARRAYS
 from larun.survey.align import Aligned, align, leave_blank
 from larun.survey.obtain import Obtained, obtain
@@ -31,6 +33,11 @@ LOOK_AHEAD_BYTES = 192 * 2**20
 """Bytes of light curves that wait for their turn, at most."""
 
 _BYTES_PER_CADENCE = 40
+
+Used = TypeVar("Used")
+
+Filled = tuple[TargetOutcome, bytes | None]
+"""Outcome of a target, and its product where it arrived and failed verification."""
 
 
 @dataclass(frozen=True)
@@ -91,18 +98,26 @@ def stored_plan(root: Root, product: Product, plan_digest: str) -> Plan:
 
 
 @contextlib.contextmanager
-def fetching(work: IngestWork, plan: Plan, targets: Iterable[PlannedTarget]) -> Iterator[Iterator[Obtained[Aligned]]]:
-    """Products of targets in their order, aligned, of which only some are held or under way at a time.
+def fetching(
+    work: IngestWork, plan: Plan, wanted: Iterable[tuple[PlannedTarget, Callable[[Obtained[Aligned]], Used]]]
+) -> Iterator[Iterator[Used]]:
+    """What is made of the products of targets, aligned, in their order; only some are held or under way at a time.
 
-    The threads end with the context, and the archives let go of their connections.
+    Each target comes with what its product is used for, in the thread that fetched it: a light curve that was just
+    decoded is still in the processor's cache. The threads end with the context, and the archives let go of their
+    connections.
     """
     threads = work.settings.fetch_threads
     fitting = LOOK_AHEAD_BYTES // (_BYTES_PER_CADENCE * len(plan.grid.time))
     depth = max(threads, min(LOOK_AHEAD, fitting))
     pool = ThreadPoolExecutor(threads, thread_name_prefix="fetch")
-    get = partial(obtain, work.archives, work.product, check=partial(align, plan=plan))
+    check = partial(align, plan=plan)
+
+    def get(target: PlannedTarget, use: Callable[[Obtained[Aligned]], Used]) -> Used:
+        return use(obtain(work.archives, work.product, target, check))
+
     try:
-        yield _in_order(pool, get, targets, depth)
+        yield _in_order(pool, get, wanted, depth)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         for archive in work.archives:
@@ -110,14 +125,11 @@ def fetching(work: IngestWork, plan: Plan, targets: Iterable[PlannedTarget]) -> 
 
 
 def _in_order(
-    pool: ThreadPoolExecutor,
-    get: Callable[[PlannedTarget], Obtained[Aligned]],
-    targets: Iterable[PlannedTarget],
-    depth: int,
-) -> Iterator[Obtained[Aligned]]:
-    ahead: deque[Future[Obtained[Aligned]]] = deque()
-    for target in targets:
-        ahead.append(pool.submit(get, target))
+    pool: ThreadPoolExecutor, get: Callable[..., Used], wanted: Iterable[tuple], depth: int
+) -> Iterator[Used]:
+    ahead: deque[Future[Used]] = deque()
+    for arguments in wanted:
+        ahead.append(pool.submit(get, *arguments))
         if len(ahead) > depth:
             yield ahead.popleft().result()
     while ahead:
@@ -127,7 +139,7 @@ def _in_order(
 def fill_row(
     columns: dict[str, np.ndarray], row: int, target: PlannedTarget, obtained: Obtained[Aligned]
 ) -> TargetOutcome:
-    """Outcome of one target, whose row of a shard's arrays is written: blank along the cadences if it is not stored."""
+    """Outcome of one target, whose row of all arrays is written: blank along the cadences if it is not stored."""
     aligned = obtained.checked
     outcome = TargetOutcome(
         target.star.target_id,
@@ -143,11 +155,15 @@ def fill_row(
         aligned.copy_to(columns, row)
     else:
         leave_blank(columns, row)
-    if obtained.star is not None:
-        describe_star(columns, row, obtained.star, target.star)
+    describe_star(columns, row, obtained.star or target.star, target.star)
     columns["status"][row] = Status.CODES[outcome.status]
     columns["n_good"][row] = outcome.n_good
     return outcome
+
+
+def filled(columns: dict[str, np.ndarray], row: int, target: PlannedTarget, obtained: Obtained[Aligned]) -> Filled:
+    """As `fill_row`, with the product beside where it arrived and failed verification."""
+    return fill_row(columns, row, target, obtained), obtained.damaged
 
 
 def set_aside(root: Root, product: Product, target: PlannedTarget, data: bytes) -> None:
@@ -177,32 +193,45 @@ def quarantined(product: Product, target: PlannedTarget) -> str:
     return f"{product.quarantine}/{target.product}"
 
 
-def begin_columns(
-    plan: Plan, targets: Sequence[PlannedTarget], buffers: dict[str, np.ndarray] | None = None
-) -> dict[str, np.ndarray]:
-    """Arrays of some targets of which only the plan is known; what lies along the cadences is for `fill_row`.
+def begin_columns(plan: Plan, n_targets: int) -> dict[str, np.ndarray]:
+    """Arrays of some targets, of which `fill_row` writes every row."""
+    sizes = {TARGET: n_targets, CADENCE: len(plan.grid.time)}
+    return {array.name: np.empty([sizes[dim] for dim in array.dims], array.dtype) for array in SHARD_ARRAYS}
+
+
+class Chunks:
+    """Chunks of some shards, filled by the threads that fetch, a few at a time.
 
     Parameters
     ----------
     plan : Plan
         The plan.
-    targets : sequence of PlannedTarget
-        The stars.
-    buffers : dict, optional
-        Where the arrays are kept, so that the next call uses them again: fresh memory costs more than writing to it.
+    shards : iterable of int
+        Numbers of the shards.
     """
-    buffers = {} if buffers is None else buffers
-    sizes = {TARGET: len(targets), CADENCE: len(plan.grid.time)}
-    columns = {}
-    for array in SHARD_ARRAYS:
-        if array.name not in buffers or len(buffers[array.name]) < len(targets):
-            buffers[array.name] = np.empty([sizes[dim] for dim in array.dims], array.dtype)
-        columns[array.name] = buffers[array.name][: len(targets)]
-    for array in TARGET_ARRAYS:
-        columns[array.name].fill(array.fill)
-    for row, target in enumerate(targets):
-        describe_star(columns, row, target.star, target.star)
-    return columns
+
+    def __init__(self, plan: Plan, shards: Iterable[int]):
+        self._plan, self._shards = plan, tuple(shards)
+        self._begun: deque[dict[str, np.ndarray]] = deque()
+        self._free: list[dict[str, np.ndarray]] = []
+
+    def wanted(self) -> Iterator[tuple[PlannedTarget, Callable[[Obtained[Aligned]], Filled]]]:
+        """Targets in their order, and what is done with the product of each; for `fetching`."""
+        size = self._plan.chunk_targets
+        for shard in self._shards:
+            targets = self._plan.shard(shard)
+            for first in range(0, len(targets), size):
+                # Fresh memory costs more than writing to it.
+                whole = self._free.pop() if self._free else begin_columns(self._plan, size)
+                self._begun.append(whole)
+                for row, target in enumerate(targets[first : first + size]):
+                    yield target, partial(filled, whole, row, target)
+
+    def take(self, n_targets: int) -> dict[str, np.ndarray]:
+        """Arrays of the next chunk, of which all targets have come; until the next call."""
+        whole = self._begun.popleft()
+        self._free.append(whole)
+        return {name: values[:n_targets] for name, values in whole.items()}
 
 
 def describe_star(columns: dict[str, np.ndarray], row: int, star: Star, planned: Star) -> None:
@@ -210,6 +239,6 @@ def describe_star(columns: dict[str, np.ndarray], row: int, star: Star, planned:
     columns["target_id"][row] = planned.target_id
     for name in ("ra", "dec", "tmag", "teff", "logg", "radius"):
         value = getattr(star, name)
-        columns[name][row] = value if np.isfinite(value) else getattr(planned, name)
+        columns[name][row] = value if math.isfinite(value) else getattr(planned, name)
     for name in ("camera", "ccd"):
         columns[name][row] = getattr(star, name) or getattr(planned, name)

@@ -94,7 +94,7 @@ def test_plain_columns_are_those_of_astropy(kinds):
 def test_rows_are_summed_with_what_is_read_of_them():
     data = written([fits.Column("a", "D", array=np.arange(1000.0)), fits.Column("b", "E", array=np.arange(1000.0))])
     hdu = split(data)[1]
-    columns, rows = Table(data, hdu).gathered(["B"])
+    columns, rows = Table(data, hdu).gathered(("B",))
     assert columns["B"].tolist() == list(range(1000))
     assert (rows.index, rows.size) == (1, 12_000)
     start = hdu.data_start

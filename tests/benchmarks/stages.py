@@ -33,7 +33,7 @@ STAGES = {
         "decode": "larun.survey.obtain.decode",
         "verify": "larun.survey.obtain.verify",
         "align on the grid": "larun.survey.shard.align",
-        "begin rows": "larun.survey.ingest.begin_columns",
+        "copy into the arrays": "larun.survey.shard.fill_row",
         "encode": "larun.store.sector.ShardWriter.add",
         "write, read back": "larun.store.sector.ShardWriter.finish",
         "record": "larun.survey.ingest.write_record",

@@ -182,6 +182,7 @@ def _peers(arrays: dict[str, np.ndarray], rounds: int) -> dict[str, dict[str, An
         "blosc zstd 3, bitshuffle, blocks of Blosc's own": Blosc("zstd", 3, Blosc.BITSHUFFLE, 0),
         "blosc zstd 1, bitshuffle, 2 MiB blocks": Blosc("zstd", 1, Blosc.BITSHUFFLE, 1 << 21),
         "blosc lz4 9, bitshuffle": Blosc("lz4", 9, Blosc.BITSHUFFLE, 1 << 21),
+        "blosc lz4 5, bitshuffle": Blosc("lz4", 5, Blosc.BITSHUFFLE, 1 << 21),
         "blosc lz4 5, byte shuffle": Blosc("lz4", 5, Blosc.SHUFFLE, 1 << 21),
         "zstd 3, no shuffle": Zstd(3),
     }

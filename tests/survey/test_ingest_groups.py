@@ -89,16 +89,17 @@ def test_only_so_many_are_held(root, monkeypatch, name, value):
     monkeypatch.setattr(module, name, value)
     archive = Scripted("mast")
     held = []
-    fill = module.fill_row
+    in_order = module._in_order
     done = 0
 
     def counting(*arguments):
         nonlocal done
-        done += 1
-        held.append(len(archive.order) - done)
-        return fill(*arguments)
+        for came in in_order(*arguments):
+            done += 1
+            held.append(len(archive.order) - done)
+            yield came
 
-    monkeypatch.setattr("larun.survey.ingest.fill_row", counting)
+    monkeypatch.setattr(module, "_in_order", counting)
     ingest(root, [archive])
     assert max(held) <= 3
     assert done == 12
