@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from larun.search.lanes import LANES, broadcast, count_less, load, magnitude, store, total, where_less
 from larun.selection import median
 
 GAP_D = 0.5
@@ -19,6 +20,13 @@ GAP_D = 0.5
 
 BINS_PER_WINDOW = 96
 NODES_PER_WINDOW = 16
+
+ROOM = 112
+"""Places for the bins of a window, a whole number of SIMD registers: loops of one length need no remainders."""
+
+FAR = np.float32(1e30)
+"""Flux in the places that are left over: so far from any line that it has no weight and is no median."""
+
 BIWEIGHT_C = 5.0
 """Tuning constant in units of the median absolute deviation, as in wotan."""
 
@@ -30,13 +38,16 @@ WORSE = 1.2
 HALVINGS = 7
 """Steps that narrow a scale down, from a factor of two to half a per cent."""
 
+NEAR = np.float32(16)
+"""Where the scale is looked for first: so many of the last of these steps from that of the node before."""
+
 
 def detrend(relative: np.ndarray, time: np.ndarray, window_d: float, hidden: np.ndarray | None = None) -> np.ndarray:
-    """Flux over its trend, (star, cadence) float32 around 1; NaN where masked or where no trend is known."""
-    level = trend(relative, time, window_d, hidden)
-    # A trend at or below zero comes from flux that is not a star's; it leaves nothing to search.
-    level[~(level > 0)] = np.nan
-    return relative / level
+    """Flux over its trend, (star, cadence) float32 around 1; NaN where masked or where no trend is known.
+
+    A trend at or below zero comes from flux that is not a star's; it leaves nothing to search.
+    """
+    return _estimate(relative, time, window_d, hidden, divide=True)
 
 
 def trend(flux: np.ndarray, time: np.ndarray, window_d: float, hidden: np.ndarray | None = None) -> np.ndarray:
@@ -59,93 +70,89 @@ def trend(flux: np.ndarray, time: np.ndarray, window_d: float, hidden: np.ndarra
     (star, cadence) float32
         In the unit of `flux`; NaN where `flux` is, and where the window holds too little.
     """
+    return _estimate(flux, time, window_d, hidden, divide=False)
+
+
+def _estimate(flux, time, window_d, hidden, divide) -> np.ndarray:
     if not len(time):
         return np.empty(flux.shape, np.float32)
     # Offsets in windows from the first cadence: float32 resolves their differences.
     u = (time - time[0]) / window_d
     edges = np.append(np.flatnonzero(np.diff((u * BINS_PER_WINDOW).astype(np.int32), prepend=-1)), len(time))
     hidden = np.zeros((0, 0), np.bool_) if hidden is None else np.ascontiguousarray(hidden)
-    return _trends(np.ascontiguousarray(flux, np.float32), hidden, u, edges, min(GAP_D / window_d, 1.0))
+    return _trends(np.ascontiguousarray(flux, np.float32), hidden, u, edges, min(GAP_D / window_d, 1.0), divide)
 
 
 @njit(cache=True, nogil=True)
-def _trends(flux, hidden, u, edges, gap_u):
-    """Trend of each star; `u` are times in windows, `edges` the first cadence of each averaging bin, and their end."""
+def _trends(flux, hidden, u, edges, gap_u, divide):
+    """Trend of each star, or flux over it.
+
+    `u` are times in windows, `edges` the first cadence of each averaging bin, and their end.
+    """
     n_stars, n_cadences = flux.shape
     n_bins = len(edges) - 1
     out = np.empty((n_stars, n_cadences), np.float32)
+    mean_u = np.empty(n_bins)
+    for b in range(n_bins):
+        mean_u[b] = u[edges[b] : edges[b + 1]].sum() / (edges[b + 1] - edges[b])
     place = np.empty(n_bins, np.int32)
-    y = np.empty(n_bins, np.float32)
-    x = np.empty(n_bins, np.float64)
-    first_node = np.empty(n_bins, np.int32)
-    node_start = np.empty(n_bins, np.float64)
-    node_step = np.empty(n_bins, np.float64)
-    node_count = np.empty(n_bins, np.int32)
-    nodes = np.empty(2 * n_bins + 2, np.float32)
-    scratch = np.empty((3, BINS_PER_WINDOW + 2), np.float32)
+    # A window is read as a whole from any of its bins on.
+    y = np.empty(n_bins + ROOM, np.float32)
+    x = np.zeros(n_bins + ROOM)
+    nodes = np.empty(int(NODES_PER_WINDOW * u[-1]) + 3, np.float32)
+    scratch = np.empty((3, ROOM), np.float32)
     line = np.empty(3, np.float32)
     for star in range(n_stars):
-        m = _average(flux[star], u, edges, place, x, y)
+        m = _average(flux[star], u, mean_u, edges, place, x, y)
         if len(hidden):
-            _hide(flux[star], hidden[star], edges, place, y)
-        n_nodes = 0
-        start = 0
+            _hide(flux[star], hidden[star], edges, place[:m], y)
+        done = start = 0
         while start < m:
             stop = start + 1
             while stop < m and x[stop] - x[stop - 1] <= gap_u:
                 stop += 1
-            own, step = _segment(x[start:stop], y[start:stop], nodes[n_nodes:], scratch, line)
-            first_node[start:stop] = n_nodes
-            node_start[start:stop] = x[start]
-            node_step[start:stop] = step
-            node_count[start:stop] = own
-            n_nodes += own
-            start = stop
-        for b in range(n_bins):
-            j = place[b]
-            if j < 0:
-                out[star, edges[b] : edges[b + 1]] = np.nan
-                continue
-            start, per_step, last = node_start[j], 1.0 / node_step[j], np.float64(node_count[j] - 2)
-            own = nodes[first_node[j] :]
-            for k in range(edges[b], edges[b + 1]):
-                position = (u[k] - start) * per_step
-                before = int(min(max(position, 0.0), last))
-                level = own[before] + (own[before + 1] - own[before]) * np.float32(position - before)
-                out[star, k] = level if np.isfinite(flux[star, k]) else np.float32(np.nan)
+            own, step = _segment(x[start:], y[start:], stop - start, nodes, scratch, line)
+            first, last = edges[place[start]], edges[place[stop - 1] + 1]
+            out[star, done:first] = np.nan
+            _interpolate(flux[star], u, first, last, nodes[:own], x[start], 1.0 / step, divide, out[star])
+            done, start = last, stop
+        out[star, done:] = np.nan
     return out
 
 
 @njit(cache=True, nogil=True)
-def _average(flux, u, edges, place, x, y):
-    """Fill `x` and `y` with mean time and flux of the bins that hold any, `place` with where; return their number.
+def _average(flux, u, mean_u, edges, place, x, y):
+    """Fill `x` and `y` with mean time and flux of the bins that hold any, `place` with which; return their number.
 
-    The place of an empty bin is -1.
+    `mean_u` are mean times of all cadences of a bin.
     """
     m = 0
-    for b in range(len(place)):
+    for b in range(len(mean_u)):
         total = np.float32(0)
-        total_u = 0.0
         count = np.int32(0)
         for k in range(edges[b], edges[b + 1]):
             good = np.isfinite(flux[k])
             total += flux[k] if good else np.float32(0)
-            total_u += u[k] if good else 0.0
             count += np.int32(good)
-        place[b] = -1
-        if count > 0:
-            y[m] = total / np.float32(count)
+        if count == 0:
+            continue
+        y[m] = total / np.float32(count)
+        x[m] = mean_u[b]
+        if count < edges[b + 1] - edges[b]:
+            total_u = 0.0
+            for k in range(edges[b], edges[b + 1]):
+                total_u += u[k] if np.isfinite(flux[k]) else 0.0
             x[m] = total_u / count
-            place[b] = m
-            m += 1
+        place[m] = b
+        m += 1
     return m
 
 
 @njit(cache=True, nogil=True)
 def _hide(flux, hidden, edges, place, y):
     """Average the fluxes that are not hidden again into `y`, NaN where a bin has none."""
-    for b in range(len(place)):
-        if place[b] < 0 or not hidden[edges[b] : edges[b + 1]].any():
+    for m, b in enumerate(place):
+        if not hidden[edges[b] : edges[b + 1]].any():
             continue
         total = np.float32(0)
         count = np.int32(0)
@@ -153,32 +160,64 @@ def _hide(flux, hidden, edges, place, y):
             if np.isfinite(flux[k]) and not hidden[k]:
                 total += flux[k]
                 count += 1
-        y[place[b]] = total / np.float32(count) if count > 0 else np.nan
+        y[m] = total / np.float32(count) if count > 0 else np.nan
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _interpolate(flux, u, first, last, nodes, start, per_step, divide, out):
+    """Trend at the cadences from `first` to `last` of one segment into `out`, or flux over it."""
+    k = first
+    run = 1
+    for node in range(len(nodes) - 1):
+        stop = last
+        if node < len(nodes) - 2:
+            # From where the next node would be without a gap.
+            stop = min(k + run, last)
+            while stop > k and (u[stop - 1] - start) * per_step >= node + 1:
+                stop -= 1
+            while stop < last and (u[stop] - start) * per_step < node + 1:
+                stop += 1
+        level, rise = nodes[node], nodes[node + 1] - nodes[node]
+        _over_line(flux[k:stop], u[k:stop], start, per_step, node, level, rise, divide, out[k:stop])
+        k, run = stop, stop - k
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _over_line(flux, u, start, per_step, node, level, rise, divide, out):
+    """Trend between two nodes into `out`, or flux over it."""
+    for i in range(len(flux)):
+        here = level + rise * np.float32((u[i] - start) * per_step - node)
+        ratio = flux[i] / here
+        used = here > 0 if divide else np.isfinite(flux[i])
+        value = ratio if divide else here
+        out[i] = value if used else np.float32(np.nan)
 
 
 @njit(cache=True, nogil=True)
-def _segment(x, y, nodes, scratch, line):
-    """Fill `nodes` with the trend at even steps over one segment; return their number and step."""
-    length = x[-1] - x[0]
+def _segment(x, y, size, nodes, scratch, line):
+    """Fill `nodes` with the trend at even steps over the first `size` bins; return their number and step."""
+    end = x[size - 1]
+    length = end - x[0]
     own = max(int(np.ceil(length * NODES_PER_WINDOW)), 1) + 1
     step = max(length, 1e-6) / (own - 1)
-    latest = max(x[-1] - 1.0, x[0])
+    latest = max(end - 1.0, x[0])
     low = 0
     high = 0
     line[:] = np.nan
     for node in range(own):
         centre = x[0] + node * step
         begin = min(max(centre - 0.5, x[0]), latest)
-        while low < len(x) and x[low] < begin - 1e-9:
+        while low < size and x[low] < begin - 1e-9:
             low += 1
         high = max(high, low)
-        while high < len(x) and x[high] <= begin + 1.0 + 1e-9 and high - low < scratch.shape[1]:
+        while high < size and x[high] <= begin + 1.0 + 1e-9 and high - low < BINS_PER_WINDOW + 2:
             high += 1
-        n = 0
-        for i in range(low, high):
-            scratch[0, n] = np.float32(x[i] - centre)
-            scratch[1, n] = y[i]
-            n += np.int64(not np.isnan(y[i]))
+        n = np.int32(0)
+        for i in range(ROOM):
+            used = (i < high - low) & ~np.isnan(y[low + i])
+            scratch[0, i] = np.float32(x[low + i] - centre)
+            scratch[1, i] = y[low + i] if used else FAR
+            n += np.int32(used)
         line[0] += line[1] * np.float32(step)
         nodes[node] = biweight_line(scratch[0], scratch[1], scratch[2], n, length > 0.5, line)
     return own, step
@@ -186,76 +225,111 @@ def _segment(x, y, nodes, scratch, line):
 
 @njit(cache=True, nogil=True)
 def _half_below(sizes, n, guess):
-    """Size that half of ``sizes[:n]`` are smaller than, to half a per cent; 0 where half of them are 0.
+    """Size that half of the `n` are smaller than, to half a per cent; 0 where half of them are 0.
 
-    Counting costs no branch that depends on the data, and `guess` is rarely off by much.
+    Counting costs no branch that depends on the data, and `guess` is rarely off by much: the size is looked for in
+    steps of less than a per cent of it, `NEAR` of them on either side first, at three places in one pass.
     """
     half = n // 2
     high = guess
-    while _count_below(sizes, n, high) <= half and high < np.inf:
+    reach = NEAR * np.float32(0.5**HALVINGS) * guess
+    below, at, above = _counts_below(sizes, guess - np.float32(0.5) * reach, guess, guess + reach)
+    if below <= half < above:
+        # Without a branch, since either side is as likely.
+        over = np.float32(at <= half)
+        return _narrowed(sizes, half, guess - np.float32(0.5) * reach * (np.float32(1) - over), guess + reach * over)
+    while _counts_below(sizes, high, high, high)[0] <= half and high < np.inf:
         high *= np.float32(2)
     low = np.float32(0.5) * high
-    while _count_below(sizes, n, low) > half:
+    while _counts_below(sizes, low, low, low)[0] > half:
         high = low
         low *= np.float32(0.5)
         if low == 0:
             return low
-    for _ in range(HALVINGS):
+    for _ in range(HALVINGS - 4):
         middle = np.float32(0.5) * (low + high)
-        if _count_below(sizes, n, middle) > half:
+        if _counts_below(sizes, middle, middle, middle)[0] > half:
             high = middle
         else:
             low = middle
+    return _narrowed(sizes, half, low, high)
+
+
+@njit(cache=True, nogil=True)
+def _narrowed(sizes, half, low, high):
+    """End of the sixteenth of an interval below which more than half of the sizes lie."""
+    quarter = np.float32(0.25) * (high - low)
+    for _ in range(2):
+        below, at, above = _counts_below(sizes, low + quarter, low + np.float32(2) * quarter, high - quarter)
+        low += quarter * np.float32(np.int32(below <= half) + np.int32(at <= half) + np.int32(above <= half))
+        high = low + quarter
+        quarter *= np.float32(0.25)
     return high
 
 
 @njit(cache=True, nogil=True)
-def _count_below(sizes, n, limit):
-    count = np.int32(0)
-    for i in range(n):
-        count += np.int32(sizes[i] < limit)
-    return count
+def _counts_below(sizes, a, b, c):
+    """How many are smaller than each of three."""
+    below_a = below_b = below_c = np.int32(0)
+    for i in range(0, ROOM, LANES):
+        own = load(sizes, i)
+        below_a += count_less(own, broadcast(a))
+        below_b += count_less(own, broadcast(b))
+        below_c += count_less(own, broadcast(c))
+    return below_a, below_b, below_c
 
 
 @njit(cache=True, nogil=True)
-def _sizes(u, y, n, level, slope, out):
+def _sizes(u, y, level, slope, out):
     """Distances from a line."""
-    for i in range(n):
-        out[i] = abs(y[i] - level - slope * u[i])
+    for i in range(0, ROOM, LANES):
+        store(out, i, magnitude(load(y, i) - broadcast(level) - broadcast(slope) * load(u, i)))
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _weighted_sums(u, y, n, level, slope, inverse):
+@njit(cache=True, nogil=True)
+def _median_size(u, y, level, slope, work):
+    """Median distance of the points from a line."""
+    n = 0
+    for i in range(ROOM):
+        if y[i] != FAR:
+            work[n] = abs(y[i] - level - slope * u[i])
+            n += 1
+    return median(work, n)
+
+
+@njit(cache=True, nogil=True)
+def _weighted_sums(u, y, level, slope, inverse):
     """Sums of the biweight weights, of times and of distances from a line under them."""
-    sw = np.float32(0)
-    su = np.float32(0)
-    suu = np.float32(0)
-    sr = np.float32(0)
-    sur = np.float32(0)
-    for i in range(n):
-        r = y[i] - level - slope * u[i]
-        z = max(np.float32(1) - r * r * inverse * inverse, np.float32(0))
+    zero, one = broadcast(np.float32(0)), broadcast(np.float32(1))
+    sw = su = suu = sr = sur = zero
+    for i in range(0, ROOM, LANES):
+        x = load(u, i)
+        r = load(y, i) - broadcast(level) - broadcast(slope) * x
+        scaled = r * broadcast(inverse)
+        z = one - scaled * scaled
+        z = where_less(z, zero, zero, z)
         w = z * z
-        sw += w
-        su += w * u[i]
-        suu += w * u[i] * u[i]
-        sr += w * r
-        sur += w * u[i] * r
-    return sw, su, suu, sr, sur
+        wx, wr = w * x, w * r
+        sw = sw + w
+        su = su + wx
+        suu = suu + wx * x
+        sr = sr + wr
+        sur = sur + wr * x
+    return total(sw), total(su), total(suu), total(sr), total(sur)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
 def biweight_line(u, y, work, n, sloped, line):
-    """Value at ``u = 0`` of the line through ``(u, y)[:n]`` that Tukey's biweight weights fit.
+    """Value at ``u = 0`` of the line through the points ``(u, y)`` that Tukey's biweight weights fit.
 
     Parameters
     ----------
-    u, y : (n,) float32
-        Times in windows from the node, and fluxes.
-    work : (n,) float32
+    u, y : (ROOM,) float32
+        Times in windows from the node, and fluxes; `FAR` where there is no point.
+    work : (ROOM,) float32
         Scratch.
     n : int
-        Points to use; fewer than 3 give NaN.
+        Points; fewer than 3 give NaN.
     sloped : bool
         Fit a slope too; a constant otherwise.
     line : (3,) float32
@@ -268,22 +342,24 @@ def biweight_line(u, y, work, n, sloped, line):
         return np.float32(np.nan)
     scale = np.float32(np.nan)
     if np.isfinite(level) and np.isfinite(slope) and before > 0:
-        _sizes(u, y, n, level, slope, work)
+        _sizes(u, y, level, slope, work)
         scale = np.float32(BIWEIGHT_C) * _half_below(work, n, before / np.float32(BIWEIGHT_C))
     cold = not scale <= WORSE * before
     if cold:
-        for i in range(n):
-            work[i] = y[i]
-        level = median(work, n)
+        m = 0
+        for i in range(ROOM):
+            if y[i] != FAR:
+                work[m] = y[i]
+                m += 1
+        level = np.float32(median(work, n))
         slope = np.float32(0)
     for iteration in range(ITERATIONS):
         if cold and iteration < 2:
-            _sizes(u, y, n, level, slope, work)
-            scale = np.float32(BIWEIGHT_C) * median(work, n)
+            scale = np.float32(BIWEIGHT_C) * _median_size(u, y, level, slope, work)
         if not scale > 0:
             return level
         inverse = np.float32(1) / scale
-        sw, su, suu, sr, sur = _weighted_sums(u, y, n, level, slope, inverse)
+        sw, su, suu, sr, sur = _weighted_sums(u, y, level, slope, inverse)
         determinant = sw * suu - su * su
         if sloped and determinant > np.float32(1e-3) * sw * sw:
             step = (suu * sr - su * sur) / determinant

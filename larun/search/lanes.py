@@ -75,6 +75,21 @@ def where_less(a, b, yes, no):
     return np.where(a < b, yes, no)
 
 
+def count_less(a, b):
+    """Number of lanes in which ``a < b``; NaN is not less."""
+    return np.count_nonzero(a < b)
+
+
+def total(lanes):
+    """Sum of sixteen floats, in any order."""
+    return lanes.sum()
+
+
+def magnitude(lanes):
+    """Absolute values of lanes of float32."""
+    return np.abs(lanes)
+
+
 def square_root(lanes):
     """Square roots of lanes of float32."""
     return np.sqrt(lanes)
@@ -164,6 +179,41 @@ def _type_where_less(context):
 def _lower_where_less(context, builder, signature, args):
     a, b, yes, no = args
     return builder.select(builder.fcmp_ordered("<", a, b), yes, no)
+
+
+@type_callable(count_less)
+def _type_count_less(context):
+    return lambda a, b: types.int32 if a == b == FLOATS else None
+
+
+@lower_builtin(count_less, Lanes, Lanes)
+def _lower_count_less(context, builder, signature, args):
+    bits = builder.bitcast(builder.fcmp_ordered("<", *args), ir.IntType(LANES))
+    return builder.zext(builder.ctpop(bits), ir.IntType(32))
+
+
+@type_callable(total)
+def _type_total(context):
+    return lambda lanes: types.float32 if lanes == FLOATS else None
+
+
+@lower_builtin(total, Lanes)
+def _lower_total(context, builder, signature, args):
+    of_floats = ir.FunctionType(ir.FloatType(), [ir.FloatType(), _LLVM[FLOATS]])
+    reduce = cgutils.get_or_insert_function(builder.module, of_floats, f"llvm.vector.reduce.fadd.v{LANES}f32")
+    return builder.call(reduce, [ir.Constant(ir.FloatType(), -0.0), args[0]], fastmath=("reassoc",))
+
+
+@type_callable(magnitude)
+def _type_magnitude(context):
+    return lambda lanes: FLOATS if lanes == FLOATS else None
+
+
+@lower_builtin(magnitude, Lanes)
+def _lower_magnitude(context, builder, signature, args):
+    of_floats = ir.FunctionType(_LLVM[FLOATS], [_LLVM[FLOATS]])
+    size = cgutils.get_or_insert_function(builder.module, of_floats, f"llvm.fabs.v{LANES}f32")
+    return builder.call(size, args)
 
 
 def _arithmetic(function, name: str) -> None:

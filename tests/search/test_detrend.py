@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from larun.search.detrend import biweight_line, detrend, trend
+from larun.search.detrend import FAR, ROOM, _half_below, biweight_line, detrend, trend
 
 DAY = 48
 
@@ -62,8 +62,9 @@ def test_flux_around_zero_leaves_nothing():
 @pytest.mark.parametrize("function", [biweight_line, biweight_line.py_func])
 @pytest.mark.parametrize("start", [(np.nan,) * 3, (2.1, 2.5, 0.3), (-40.0, 0.0, 1e-6)])
 def test_biweight_line_ignores_outliers(function, start):
-    u = np.linspace(-0.5, 0.5, 41).astype(np.float32)
-    y = (2 + 3 * u + 0.01 * np.cos(40 * u)).astype(np.float32)
+    u = np.zeros(ROOM, np.float32)
+    u[:41] = np.linspace(-0.5, 0.5, 41)
+    y = np.where(np.arange(ROOM) < 41, 2 + 3 * u + 0.01 * np.cos(40 * u), FAR).astype(np.float32)
     y[[3, 20, 30]] += 50
     work = np.empty_like(u)
     line = np.array(start, np.float32)
@@ -71,7 +72,19 @@ def test_biweight_line_ignores_outliers(function, start):
     assert line[:2] == pytest.approx([2, 3], abs=0.03)
     assert np.isnan(function(u, y, work, 2, True, line))
     assert np.isnan(line).all()
-    assert function(u, np.full_like(u, 4), work, 41, True, line) == 4
+    assert function(u, np.where(y == FAR, FAR, np.float32(4)), work, 41, True, line) == 4
+
+
+@pytest.mark.parametrize("function", [_half_below, _half_below.py_func])
+@pytest.mark.parametrize("guess", [1e-4, 0.9e-3, 1e-3, 1.1e-3, 0.3])
+def test_half_of_the_sizes_are_below_the_scale(function, guess):
+    sizes = np.full(ROOM, FAR)
+    sizes[:97] = np.abs(np.random.default_rng(3).normal(0, 1.5e-3, 97))
+    found = function(sizes, 97, np.float32(guess))
+    assert found == pytest.approx(np.median(sizes[:97]), rel=0.01)
+    assert np.count_nonzero(sizes < found) > 48
+    sizes[:60] = 0
+    assert function(sizes, 97, np.float32(guess)) == 0
 
 
 def test_a_jump_is_followed():
