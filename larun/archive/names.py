@@ -25,6 +25,8 @@ Quarter 4 has a second for the failed module 3.
 KEPLER_LONG_CADENCE_S, KEPLER_SHORT_CADENCE_S = 1765, 59
 _FFI_CADENCES_S = ((26, 1800), (55, 600))
 """Last sector with this cadence of full-frame images; 200 s from then on."""
+FFI_AUTHORS = frozenset({"tess-spoc", "qlp", "eleanor-lite"})
+"""Pipelines whose light curves come from full-frame images alone."""
 
 
 @dataclass(frozen=True, slots=True)

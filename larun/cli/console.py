@@ -38,7 +38,9 @@ AnySectorOption = Annotated[
 ]
 MissionOption = Annotated[str, typer.Option("--mission", help="tess, kepler or k2.")]
 AuthorOption = Annotated[str | None, typer.Option("--author", help="Pipeline, e.g. spoc, tess-spoc, qlp.")]
-CadenceOption = Annotated[int | None, typer.Option("--cadence", min=1, help="Time between cadences, seconds.")]
+CadenceOption = Annotated[
+    int | None, typer.Option("--cadence", min=1, help="Time between cadences, seconds; by default the pipeline's own.")
+]
 
 Report = Callable[[str, int, int], None]
 """Takes what is counted, how many are done, and how many there are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from larun.archive.folder import FolderArchive
+from larun.archive.names import FFI_AUTHORS, ffi_cadence_s
 from larun.archive.protocol import Archive
 from larun.archive.searched import USUAL
 from larun.config import Settings
@@ -24,7 +25,9 @@ def offered_product(
     author: str | None,
     cadence_s: int | None,
 ) -> Product:
-    """Product of a sector: the mission's usual one, or the only one that a folder holds.
+    """Product of a sector: the mission's usual one, that of an author, or the only one that a folder holds.
+
+    The pipelines of full-frame images have the cadence in which the sector's images were taken.
 
     Where archives of a mission are among those named, they decide what there is, and folders do not.
 
@@ -37,6 +40,8 @@ def offered_product(
     if first.name == SIMULATED:
         return Product(mission, sector, author or SIMULATED, cadence_s or settings.simulate.cadence_s)
     usual_author, usual_cadence_s = USUAL.get(mission, ("", 0))
+    if author in FFI_AUTHORS:
+        usual_cadence_s = ffi_cadence_s(sector)
     usual = Product(mission, sector, author or usual_author, cadence_s or usual_cadence_s)
     held = [
         product

@@ -149,5 +149,14 @@ def test_the_product_that_is_meant(folder):
     assert offered_product([FolderArchive(folder), Scripted("mast")], settings, "tess", 5, "qlp", 600) == Product(
         "tess", 5, "qlp", 600
     )
+    # Full-frame images came every 30 min to sector 26, every 10 min to 55, then every 200 s.
+    for author, sector, cadence_s in (
+        ("qlp", 2, 1800),
+        ("tess-spoc", 26, 1800),
+        ("qlp", 27, 600),
+        ("tess-spoc", 56, 200),
+    ):
+        offered = offered_product([Scripted("mast")], settings, "tess", sector, author, None)
+        assert offered == Product("tess", sector, author, cadence_s)
     simulated = open_archives("simulated", settings)
     assert offered_product(simulated, settings, "tess", 3, None, None) == Product("tess", 3, "simulated", 120)
