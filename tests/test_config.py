@@ -9,13 +9,15 @@ from pydantic import ValidationError
 
 from larun import config
 from larun.config import IngestSettings, SearchSettings, load
+from larun.config.listing import default_toml
+from larun.config.settings import ENVIRONMENT_PREFIX, known_keys
 from larun.errors import ConfigurationError
 
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch):
     for name in list(os.environ):
-        if name.startswith(config.ENVIRONMENT_PREFIX):
+        if name.startswith(ENVIRONMENT_PREFIX):
             monkeypatch.delenv(name)
 
 
@@ -106,7 +108,7 @@ def test_lists_in_the_environment_are_json(monkeypatch):
 
 def test_default_file_is_the_checked_in_one_and_says_the_defaults(tmp_path):
     checked_in = Path(__file__).parents[1] / "data" / "larun.toml"
-    assert checked_in.read_text(encoding="utf-8") == config.default_toml(), "run `make schema`"
+    assert checked_in.read_text(encoding="utf-8") == default_toml(), "run `make schema`"
     assert load(checked_in) == load()
 
 
@@ -156,7 +158,7 @@ def test_settings_are_frozen():
 
 
 def test_every_setting_is_described():
-    for name in config.known_keys():
+    for name in known_keys():
         section, _, key = name.partition(".")
         fields = config.Settings.model_fields
         field = fields[section].annotation.model_fields[key] if key else fields[section]

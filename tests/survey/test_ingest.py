@@ -25,8 +25,8 @@ from tiny_sector import (
 
 from larun import ledger
 from larun.archive.folder import FolderArchive
-from larun.config import ConfigurationError, Settings
-from larun.errors import InputError, PlanMismatch, ProductUnreachable, StoreError
+from larun.config import Settings
+from larun.errors import ConfigurationError, InputError, PlanMismatch, ProductUnreachable, StoreError
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan, TargetList, load_plan
