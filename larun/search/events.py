@@ -12,13 +12,14 @@ from larun.config import SearchSettings
 from larun.lightcurve import Shard
 from larun.search.binning import bin_series, even_out
 from larun.search.box import best_box, spectra
+from larun.search.flatten import Flat, flatten_around
 from larun.search.grid import Grid
 from larun.search.measure import measure
 from larun.search.peaks import efficiencies, top_peaks
 from larun.search.pointing import measure_pointing
 from larun.search.prepare import MIN_GOOD_CADENCES
 from larun.search.refine import Box, Series, refine, series
-from larun.search.single import single_transit
+from larun.search.single import dip_to_hide, single_transit
 from larun.units import HOURS_PER_DAY
 
 STRONG_SNR = 7.1
@@ -59,6 +60,10 @@ class Flux:
         Days.
     dumps : (dump cadence,) int64
         From `larun.search.pointing.dump_rows`.
+    flat : Flat
+        Where they come from.
+    rows : (star,) int64
+        Their rows in `flat`.
     """
 
     shard: Shard
@@ -66,6 +71,8 @@ class Flux:
     sigma: np.ndarray
     cadence_d: float
     dumps: np.ndarray
+    flat: Flat
+    rows: np.ndarray
 
     def series(self, star: int, time: np.ndarray) -> Series | None:
         """Good cadences of one star, given its barycentric time; None where too few are left."""
@@ -74,11 +81,29 @@ class Flux:
 
     def take(self, rows: list[int]) -> Flux:
         """The given stars."""
-        return Flux(self.shard.take(rows), self.flux[rows], self.sigma[rows], self.cadence_d, self.dumps)
+        return replace(
+            self, shard=self.shard.take(rows), flux=self.flux[rows], sigma=self.sigma[rows], rows=self.rows[rows]
+        )
+
+    def around(
+        self, star: int, hidden: np.ndarray, longest_d: float, settings: SearchSettings
+    ) -> tuple[np.ndarray, float]:
+        """Flux and scatter of one star, flattened with cadences hidden; see `larun.search.flatten.flatten_around`."""
+        row = int(self.rows[star])
+        return flatten_around(self.flat, row, hidden, self.shard.time, self.cadence_d, longest_d, settings)
 
     def single(self, star: int, time: np.ndarray, data: Series, settings: SearchSettings) -> np.void | None:
         """Strongest single transit of one star."""
-        event = single_transit(data, settings)
+        dip = dip_to_hide(data, settings)
+        if dip is None:
+            return None
+        hidden = np.abs(time - dip[0]) < dip[1]
+        missing = np.isnan(self.flux[star])
+        flux, sigma = self.around(star, hidden | missing, 2 * dip[1], settings)
+        # What was masked or clipped stays so.
+        flux[missing] = np.nan
+        data = series(time, flux, sigma, self.cadence_d)
+        event = None if data is None else single_transit(data, settings)
         if event is not None:
             self.point(star, time, event)
         return event

@@ -82,8 +82,9 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
     further, further_star = empty_events(0), np.empty(0, np.int64)
     if len(rows):
         flat = flatten(relative[rows], shard.time, cadence_d, settings, groups_of(shard.stars)[rows])
-        stars = Flux(shard.take(rows), flat.flux, flat.sigma, cadence_d, dump_rows(shard))
-        first = restore_transits(stars, flat, list(best_events(stars, grid, settings)), settings)
+        every = np.arange(len(rows))
+        stars = Flux(shard.take(rows), flat.flux, flat.sigma, cadence_d, dump_rows(shard), flat, every)
+        first = restore_transits(stars, list(best_events(stars, grid, settings)), settings)
         detrended[rows] = stars.flux
         for row, best in zip(rows, first, strict=True):
             reasons[row] = best.reason

@@ -8,7 +8,6 @@ import numpy as np
 
 from larun.config import SearchSettings
 from larun.search.events import MASKED_DETECTION, Best, Flux, mask_transits
-from larun.search.flatten import Flat, flatten_around
 from larun.search.measure import measure
 from larun.search.refine import Box, refine
 from larun.units import HOURS_PER_DAY
@@ -21,7 +20,7 @@ MOST_SINUSOID = 0.5
 """Events of which a sinusoid explains a larger share of what the box does are left alone."""
 
 
-def restore_transits(stars: Flux, flat: Flat, first: list[Best], settings: SearchSettings) -> list[Best]:
+def restore_transits(stars: Flux, first: list[Best], settings: SearchSettings) -> list[Best]:
     """Flatten strong events again without their transits, and measure them again.
 
     A sliding trend takes 5 % of the depth of a transit of 2 h and half of one of 13 h. Events that are not strong are
@@ -32,8 +31,6 @@ def restore_transits(stars: Flux, flat: Flat, first: list[Best], settings: Searc
     ----------
     stars : Flux
         Its flux and scatter are replaced where an event is.
-    flat : Flat
-        Where they come from.
     first : (star,) list of Best
         From `larun.search.events.best_events`.
     settings : SearchSettings
@@ -50,7 +47,7 @@ def restore_transits(stars: Flux, flat: Flat, first: list[Best], settings: Searc
         if _worth_it(best, settings) and best.event["sinusoid_ratio"] < MOST_SINUSOID:
             before = stars.flux[star].copy(), stars.sigma[star]
             time = stars.shard.barycentric_time(star)
-            event = _again(stars, flat, star, time, best.event, settings)
+            event = _again(stars, star, time, best.event, settings)
             if event is None or not event["snr"] >= best.event["snr"]:
                 stars.flux[star], stars.sigma[star] = before
             else:
@@ -67,16 +64,12 @@ def _worth_it(best: Best, settings: SearchSettings) -> bool:
     return best.strong(LONG_DETECTION) and bool(best.event["duration_h"] > long_h)
 
 
-def _again(
-    stars: Flux, flat: Flat, star: int, time: np.ndarray, event: np.void, settings: SearchSettings
-) -> np.void | None:
+def _again(stars: Flux, star: int, time: np.ndarray, event: np.void, settings: SearchSettings) -> np.void | None:
     """Replace the flux of one star; its event in that flux, None where there is none."""
     probe = np.zeros(len(time), np.float32)
     mask_transits(probe, time, event)
     duration_d = float(event["duration_h"]) / HOURS_PER_DAY
-    stars.flux[star], stars.sigma[star] = flatten_around(
-        flat, star, np.isnan(probe), stars.shard.time, stars.cadence_d, duration_d, settings
-    )
+    stars.flux[star], stars.sigma[star] = stars.around(star, np.isnan(probe), duration_d, settings)
     data = stars.series(star, time)
     if data is None:
         return None

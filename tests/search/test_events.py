@@ -130,7 +130,26 @@ def test_a_single_transit_is_an_event_without_a_period(make_shard):
         assert event["snr"] > 15
 
 
-@pytest.mark.parametrize("what", ["step", "gap", "edge", "outlier", "two cadences"])
+@pytest.mark.parametrize("duration_h", [8.0, 14.0])
+def test_a_long_single_transit_keeps_its_depth(make_shard, duration_h):
+    """The trend of a day leaves less than half of it, between two shoulders; the star beside it has no transit."""
+    rng = np.random.default_rng(5)
+    time = times()
+    flux = 1 + rng.normal(0, 4e-4, (2, len(time))) + 2e-3 * np.sin(2 * np.pi * time / 9.0)
+    # From limb to limb along a diameter; the first and last contact are a radius of the planet further out.
+    axis = 300 * 24 / np.pi / duration_h
+    flux[0] *= transits(time, 300.0, 1332.4, 0.05, a=axis, impact=0.0)
+    found = search_shard(make_shard(flux, time=time, cadence_s=600.0), SETTINGS)
+    (event,) = found.further
+    assert found.further_star.tolist() == [0]
+    assert np.isnan(event["period_d"])
+    assert event["t0_btjd"] == pytest.approx(1332.4, abs=0.05)
+    assert event["duration_h"] == pytest.approx(1.05 * duration_h, rel=0.08)
+    # Mean brightness along a diameter, 0.918 of the centre's, over that of the whole disc, 0.867.
+    assert event["depth_ppm"] == pytest.approx(0.05**2 * 1e6 * 0.918 / 0.867, rel=0.05)
+
+
+@pytest.mark.parametrize("what", ["step", "gap", "edge", "outlier", "two cadences", "v"])
 def test_what_is_no_transit_is_no_single_transit(make_shard, what):
     rng = np.random.default_rng(4)
     time = times()
@@ -145,6 +164,8 @@ def test_what_is_no_transit_is_no_single_transit(make_shard, what):
         flux[2500] -= 0.5
     if what == "two cadences":
         flux[2500:2502] -= 0.05
+    if what == "v":
+        flux -= 0.01 * np.clip(1 - np.abs(time - 1332.4) / 0.1, 0, 1)
     found = search_shard(make_shard(flux, time=time, cadence_s=600.0), SETTINGS)
     assert len(found.further) == 0
 
