@@ -167,9 +167,10 @@ def _stars_of_store(root: Root, settings: Settings) -> list[KnownStar]:
     """Variable stars and stars that no catalogue knows, of the ingested sectors of TESS; each star once."""
     objects = [c for c in choose(settings.catalogues.use) if c.holds_objects]
     found: dict[int, KnownStar] = {}
-    for product in products(root, "tess"):
-        if product.simulated:
-            continue
+    observed = [product for product in products(root, "tess") if not product.simulated]
+    if not observed:
+        log.warning("%s holds no observed sector: no variable and no quiet star is trained on; ingest one", root.url)
+    for product in observed:
         try:
             tables = {c.name: snapshots.load(root, c.snapshot_name(product)) for c in objects}
         except NotInStore as error:

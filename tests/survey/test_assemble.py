@@ -46,12 +46,13 @@ def settings_for(archive, root, **dataset):
     return load(root=str(root), dataset=chosen, **values)
 
 
-def test_planets_are_fetched_once_and_then_come_from_the_root(archive, tmp_path):
+def test_planets_are_fetched_once_and_then_come_from_the_root(archive, tmp_path, caplog):
     root = Root(str(tmp_path))
     import_planets(root)
     done = []
     curves = assemble(settings_for(archive, tmp_path), lambda *said: done.append(said))
     assert done[-1] == (2, 2)
+    assert "no variable and no quiet star is trained on; ingest one" in caplog.text
     assert {curve.star for curve in curves} == {"TIC 377780790", "TIC 173103335"}
     assert all(CLASSES[curve.label] == "planetary_transit" for curve in curves)
     assert len([curve for curve in curves if curve.star == "TIC 377780790"]) == 2, "the two newest of three quarters"
