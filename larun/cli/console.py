@@ -36,7 +36,21 @@ SectorOption = Annotated[int, typer.Option("--sector", min=0, help="Sector; quar
 AnySectorOption = Annotated[
     int | None, typer.Option("--sector", min=0, help="Sector; may be left out if there is only one.")
 ]
-MissionOption = Annotated[str, typer.Option("--mission", help="tess, kepler or k2.")]
+_MISSIONS = ("tess", "kepler", "k2")
+
+
+def known_mission(name: str | None) -> str | None:
+    """The mission, if there is such a one."""
+    if name is not None and name not in _MISSIONS:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(_MISSIONS)}")
+    return name
+
+
+MissionOption = Annotated[str, typer.Option("--mission", callback=known_mission, help="tess, kepler or k2.")]
+AnyMissionOption = Annotated[
+    str | None,
+    typer.Option("--mission", callback=known_mission, help="tess, kepler or k2; may be left out if there is only one."),
+]
 AuthorOption = Annotated[str | None, typer.Option("--author", help="Pipeline, e.g. spoc, tess-spoc, qlp.")]
 CadenceOption = Annotated[
     int | None, typer.Option("--cadence", min=1, help="Time between cadences, seconds; by default the pipeline's own.")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from larun.cli.console import (
+    AnyMissionOption,
     AnySectorOption,
     AuthorOption,
     ConfigOption,
     JsonOption,
-    MissionOption,
     RootOption,
     VerboseOption,
     given,
@@ -24,8 +24,7 @@ from larun.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from larun.objects import Root
-    from larun.paths import Product
+    pass
 
 BundleOption = Annotated[str | None, typer.Option("--bundle", help="Model bundle: default, name/version or a folder.")]
 
@@ -37,7 +36,7 @@ _KNOWN_LISTED = 2
 def candidates(
     context: typer.Context,
     sector: AnySectorOption = None,
-    mission: MissionOption = "tess",
+    mission: AnyMissionOption = None,
     author: AuthorOption = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the best so many.")] = None,
     root: RootOption = None,
@@ -48,10 +47,10 @@ def candidates(
     """List the ranked candidates of a published sweep."""
     from larun.candidates import listing
     from larun.survey.known import known_objects
-    from larun.survey.published import choose_published, published_candidates
+    from larun.survey.published import choose_published, find_published, published_candidates
 
     store = survey_root(given(context, config, root, verbose).settings())
-    product, summary = choose_published(store, product_of(store, sector, mission, author))
+    product, summary = choose_published(store, find_published(store, sector, mission, author))
     known = known_objects(store, product, summary["run"])
     rows = listing(published_candidates(store, product), known.matches, known.not_matched)[:limit]
     if json:
@@ -71,15 +70,6 @@ def _known(row: dict[str, Any]) -> str:
     shown = [in_words(match) for match in row["known"][:_KNOWN_LISTED]]
     more = len(row["known"]) - len(shown)
     return "; ".join([*shown, f"{more} more"] if more else shown)
-
-
-def product_of(store: Root, sector: int | None, mission: str, author: str | None) -> Product | None:
-    """Product of the sector that was named; None where none was."""
-    if sector is None:
-        return None
-    from larun.survey.sweep import find_product
-
-    return find_product(store, sector, mission, author)
 
 
 def examine(

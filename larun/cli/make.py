@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from larun.cli.console import (
+    AnyMissionOption,
     AnySectorOption,
     AuthorOption,
     ConfigOption,
     JsonOption,
-    MissionOption,
     RootOption,
     VerboseOption,
     given,
@@ -19,13 +19,12 @@ from larun.cli.console import (
     progress,
     survey_root,
 )
-from larun.cli.look import product_of
 
 
 def report(
     context: typer.Context,
     sector: AnySectorOption = None,
-    mission: MissionOption = "tess",
+    mission: AnyMissionOption = None,
     author: AuthorOption = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="Candidates with a page of their own.")] = 50,
     root: RootOption = None,
@@ -39,9 +38,10 @@ def report(
     """
     settings = given(context, config, root, verbose).settings()
     from larun.report import write_report
+    from larun.survey.published import find_published
 
     store = survey_root(settings)
-    product = product_of(store, sector, mission, author)
+    product = find_published(store, sector, mission, author)
     with progress() as show:
         url = write_report(store, settings, product, limit, lambda done, total: show("pages", done, total))
     if json:
@@ -57,7 +57,7 @@ def export(
         str | None, typer.Option("--target", help="Export this star's light curve, e.g. 'TIC 261136679'.")
     ] = None,
     sector: AnySectorOption = None,
-    mission: MissionOption = "tess",
+    mission: AnyMissionOption = None,
     author: AuthorOption = None,
     root: RootOption = None,
     config: ConfigOption = None,
@@ -70,11 +70,11 @@ def export(
     """
     from larun.export import export_candidates, export_light_curve
     from larun.paths import parse_star
-    from larun.survey.published import published_candidates
+    from larun.survey.published import find_published, published_candidates
 
     store = survey_root(given(context, config, root, verbose).settings())
     if target is None:
-        written = export_candidates(published_candidates(store, product_of(store, sector, mission, author)), path)
+        written = export_candidates(published_candidates(store, find_published(store, sector, mission, author)), path)
     else:
         star = parse_star(target)
         if star is None:

@@ -23,6 +23,7 @@ from larun.cli.console import (
     SectorOption,
     VerboseOption,
     given,
+    known_mission,
     print_json,
     progress,
     say,
@@ -58,7 +59,10 @@ def ingest(
     ] = False,
     archive: ArchiveOption = None,
     mission: Annotated[
-        str | None, typer.Option("--mission", help="tess, kepler or k2; tess for a sector, all for named stars.")
+        str | None,
+        typer.Option(
+            "--mission", callback=known_mission, help="tess, kepler or k2; tess for a sector, all for named stars."
+        ),
     ] = None,
     author: AuthorOption = None,
     cadence: CadenceOption = None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from larun.cli.console import (
+    AnyMissionOption,
     AnySectorOption,
     ConfigOption,
     JsonOption,
@@ -25,7 +26,7 @@ _CATALOGUES = ("name", "state", "rows", "age_d", "reason")
 def status(
     context: typer.Context,
     sector: AnySectorOption = None,
-    mission: Annotated[str | None, typer.Option("--mission", help="tess, kepler or k2.")] = None,
+    mission: AnyMissionOption = None,
     root: RootOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,

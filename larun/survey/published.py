@@ -27,6 +27,46 @@ def choose_published(root: Root, product: Product | None = None) -> tuple[Produc
     return Product.from_zarr_path(f"{name}.zarr"), sectors[name]
 
 
+def find_published(
+    root: Root, sector: int | None = None, mission: str | None = None, author: str | None = None
+) -> Product:
+    """The one published sweep of which all is true that is said.
+
+    Parameters
+    ----------
+    root : Root
+        Survey root.
+    sector, mission, author
+        Of the product; None where it may be any.
+
+    Raises
+    ------
+    NotInStore
+        Nothing is published, or nothing of the kind; names what is.
+    InputError
+        Several are; names them.
+    """
+    names = list(published(root)["sectors"])
+    if not names:
+        raise NotInStore(f"{root.url} has no published sweep; run `larun sweep` first")
+    asked = {"mission": mission, "sector": sector, "author": author}
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    found = [
+        product
+        for product in (Product.from_zarr_path(f"{name}.zarr") for name in names)
+        if all(getattr(product, name) == value for name, value in wanted.items())
+    ]
+    said = ", ".join(f"{name} {value}" for name, value in wanted.items())
+    if not found:
+        raise NotInStore(f"{root.url} has no published sweep of {said}; it has {', '.join(names)}")
+    if len(found) > 1:
+        several = (
+            f"{root.url} has several published sweeps{f' of {said}' if said else ''}: {', '.join(map(str, found))}"
+        )
+        raise InputError(f"{several}; choose one with --sector, --mission and --author")
+    return found[0]
+
+
 def published_candidates(root: Root, product: Product | None = None) -> pa.Table:
     """Ranked candidates of a published sweep."""
     product, summary = choose_published(root, product)

@@ -63,10 +63,20 @@ class TestIngestAndNightly:
 
     def test_an_unknown_mission(self, command, folder, tmp_path):
         for archive in (f"folder:{folder}", "simulated"):
-            said = refused(
-                command, "--sector", 1, "--archive", archive, "--mission", "hubble", "--root", tmp_path / "r"
-            )
-            assert "mission must be one of tess, kepler, k2" in said
+            asked = [
+                command,
+                "--sector",
+                "1",
+                "--archive",
+                archive,
+                "--mission",
+                "hubble",
+                "--root",
+                str(tmp_path / "r"),
+            ]
+            result = CliRunner().invoke(app, asked)
+            assert result.exit_code == 2, "wrong usage"
+            assert "'hubble' is none of tess, kepler, k2" in result.stderr
 
     def test_what_is_not_simulated(self, command, tmp_path):
         said = refused(
