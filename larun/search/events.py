@@ -98,10 +98,10 @@ class Flux:
         if dip is None:
             return None
         hidden = np.abs(time - dip[0]) < dip[1]
-        missing = np.isnan(self.flux[star])
-        flux, sigma = self.around(star, hidden | missing, 2 * dip[1], settings)
-        # What was masked or clipped stays so.
-        flux[missing] = np.nan
+        # Transits of other events; what was clipped may have been a shoulder that the trend made.
+        masked = np.isnan(self.flux[star]) & np.isfinite(self.flat.flux[self.rows[star]])
+        flux, sigma = self.around(star, hidden | masked, 2 * dip[1], settings)
+        flux[masked] = np.nan
         data = series(time, flux, sigma, self.cadence_d)
         event = None if data is None else single_transit(data, settings)
         if event is not None:
