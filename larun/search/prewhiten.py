@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from numba import njit
 
-from larun.search.variability import NONE, bin_length_d, even_bins, log_false_alarm, periodograms, vertex
+from larun.search.periodogram import bin_length_d, even_bins, log_false_alarm, periodograms, vertex
+from larun.search.variability import NONE
 from larun.selection import level_and_scatter, point_to_point_scatter
 from larun.units import HOURS_PER_DAY, PPM
 

@@ -28,10 +28,10 @@ from larun.schema import CLASSES
 from larun.search.cotrend import cotrend, groups_of
 from larun.search.detrend import detrend
 from larun.search.flatten import flatten
+from larun.search.periodogram import bin_length_d, even_bins, periodograms
 from larun.search.pipeline import search_shard
 from larun.search.prepare import relative_flux
 from larun.search.prewhiten import transit_scatter
-from larun.search.variability import bin_length_d, even_bins, periodograms
 from larun.selection import point_to_point_scatter
 from larun.simulate.eclipses import transit
 from larun.units import HOURS_PER_DAY, SECONDS_PER_DAY
