@@ -1,7 +1,8 @@
 """Real light curves without a known signal, as shards, and transits that are injected into them.
 
 Stars of the 30-min collection are put together by sector, camera and CCD on their common cadences, as a survey does;
-the few 2-min stars are shards of one. A transit multiplies the flux before anything is done to it.
+the few 2-min stars are shards of one, among them planets' hosts without the cadences of their transits. A transit
+multiplies the flux before anything is done to it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import numpy as np
 
 from larun.archive.files import read
 from larun.lightcurve import Shard, Star, shard_of
-from larun.network.bank import read_bank, star_name
+from larun.network.bank import Curve, read_bank, star_name
 from larun.schema import CLASSES
 from larun.simulate.eclipses import transit
 from larun.simulate.stars import limb_darkening, luminosity_of, radius_of, scaled_axis, teff_of, transit_duration_d
-from larun.units import SECONDS_PER_DAY
+from larun.units import HOURS_PER_DAY, MINUTES_PER_DAY, SECONDS_PER_DAY
 
 PERIODS_D = (0.5, 1.5, 4.0, 13.0)
 SNRS = (5.0, 7.0, 9.0, 12.0, 20.0)
@@ -29,7 +30,9 @@ MAX_DEPTH = 0.035
 """A dwarf's planet is not deeper; a host too noisy for the wanted SNR below this depth gets a shorter period."""
 
 MAX_SCATTER = 0.01
-"""Hosts noisier than this per cadence would need planets deeper than `MAX_DEPTH` for most cells: left out."""
+"""Hosts noisier than this in half an hour would need planets deeper than `MAX_DEPTH` for most cells: left out."""
+
+CURVES_OF_A_PLANET_HOST = 3
 
 _TRIES = 200
 
@@ -103,13 +106,19 @@ def _shard_of_ccd(curves: list[tuple[np.ndarray, np.ndarray]], sector: int, star
 
 
 def two_minute_hosts(folder: Path) -> list[Hosts]:
-    """Shards of one star each: 2-min curves labelled noise in the bank, and 2-min files without a known signal."""
-    bank = read_bank(folder)
-    hosts = [
-        Hosts(curve.shard(), (curve.star,), "2 min")
-        for curve in bank
-        if CLASSES[curve.label] == "noise" and curve.cadence_d < 3 / 1440
-    ]
+    """Shards of one star each: 2-min light curves of the bank, and 2-min files of stars without a known signal.
+
+    Of the bank those labelled noise, and `CURVES_OF_A_PLANET_HOST` of each star whose planets all have an ephemeris,
+    without the flux within one duration of each mid-transit.
+    """
+    bank = [curve for curve in read_bank(folder) if curve.cadence_d < 3 / MINUTES_PER_DAY]
+    chosen = [curve for curve in bank if CLASSES[curve.label] == "noise"]
+    of_planets = defaultdict(list)
+    for curve in bank:
+        if CLASSES[curve.label] == "planetary_transit" and curve.ephemerides:
+            of_planets[curve.star].append(replace(curve, flux=without_transits(curve)))
+    chosen += [curve for curves in of_planets.values() for curve in curves[:CURVES_OF_A_PLANET_HOST]]
+    hosts = [Hosts(curve.shard(), (curve.star,), "2 min") for curve in chosen]
     known = {c.star for c in bank if CLASSES[c.label] in ("planetary_transit", "eclipsing_binary")}
     for path in sorted((folder / "fits").glob("tess*_lc.fits")):
         curve = read(path)
@@ -117,6 +126,15 @@ def two_minute_hosts(folder: Path) -> list[Hosts]:
         if name not in known and curve.cadence_s == 120:
             hosts.append(Hosts(shard_of(curve), (name,), "2 min"))
     return hosts
+
+
+def without_transits(curve: Curve) -> np.ndarray:
+    """Flux of a light curve, (cadence,) float32, NaN within one duration of each mid-time of its known planets."""
+    flux = curve.flux.copy()
+    for planet in curve.ephemerides:
+        offset = (curve.time - planet.t0 + 0.5 * planet.period_d) % planet.period_d - 0.5 * planet.period_d
+        flux[np.abs(offset) < planet.duration_h / HOURS_PER_DAY] = np.nan
+    return flux
 
 
 def inverted(shard: Shard) -> Shard:
@@ -159,6 +177,23 @@ def scatter(detrended: np.ndarray) -> float:
     """Robust scatter of one cadence, NaN where nothing is finite."""
     good = detrended[np.isfinite(detrended)]
     return 1.4826 * float(np.median(np.abs(good - np.median(good)))) if len(good) else np.nan
+
+
+def quiet(detrended: np.ndarray, cadence_s: float) -> np.ndarray:
+    """Which stars scatter by less than `MAX_SCATTER` in half an hour, white noise assumed.
+
+    Parameters
+    ----------
+    detrended : (star, cadence) float32
+        Detrended flux.
+    cadence_s : float
+        Time between cadences, s.
+
+    Returns
+    -------
+    (star,) bool
+    """
+    return np.array([scatter(row) for row in detrended]) * np.sqrt(cadence_s / 1800.0) < MAX_SCATTER
 
 
 def _draw(time, exposure_d, detrended, rng) -> tuple[Planet | None, np.ndarray]:

@@ -33,14 +33,13 @@ from larun.search.grid import make_grid, period_range
 from larun.search.pipeline import search_shard
 from larun.units import MINUTES_PER_DAY, SECONDS_PER_DAY
 from tests.benchmarks.hosts import (
-    MAX_SCATTER,
     PERIODS_D,
     SNRS,
     Hosts,
     Planet,
     ffi_hosts,
     inverted,
-    scatter,
+    quiet,
     two_minute_hosts,
     with_planets,
 )
@@ -135,9 +134,9 @@ def search_hosts(groups: list[Hosts], injections: int, peers: tuple[str, ...], s
     for number, hosts in enumerate(groups):
         rng = np.random.default_rng([seed, number])
         plain = search_shard(hosts.shard, SETTINGS)
-        quiet = plain.searched & (np.array([scatter(row) for row in plain.detrended]) < MAX_SCATTER)
-        noisy += len(quiet) - int(quiet.sum())
-        rows = np.flatnonzero(quiet)
+        usable = plain.searched & quiet(plain.detrended, hosts.shard.cadence_s)
+        noisy += len(usable) - int(usable.sum())
+        rows = np.flatnonzero(usable)
         scored += score(hosts, hosts.shard, AS_IS, None, rows, peers, clock)
         scored += score(hosts, inverted(hosts.shard), INVERTED, None, rows, peers, clock)
         for _ in range(injections if hosts.kind == "30 min" else 4 * injections):

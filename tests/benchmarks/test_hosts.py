@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from larun.network.bank import UNLABELLED, Curve
-from tests.benchmarks.hosts import MAX_DEPTH, PERIODS_D, SNRS, inverted, scatter, with_planets
+from larun.network.bank import UNLABELLED, Curve, Ephemeris
+from tests.benchmarks.hosts import MAX_DEPTH, PERIODS_D, SNRS, inverted, quiet, scatter, with_planets, without_transits
 
 
 @pytest.fixture
@@ -47,3 +47,20 @@ def test_scatter():
     values[::7] = np.nan
     assert scatter(values) == pytest.approx(2e-3, rel=0.02)
     assert np.isnan(scatter(np.full(3, np.nan)))
+
+
+def test_quiet_means_the_same_at_every_cadence():
+    rng = np.random.default_rng(2)
+    for cadence_s, scale in ((1800.0, 1.0), (120.0, np.sqrt(15))):
+        stars = rng.normal(1, [[0.008 * scale], [0.012 * scale]], (2, 20_000))
+        assert quiet(stars, cadence_s).tolist() == [True, False]
+
+
+def test_no_cadence_of_a_known_transit_is_left():
+    time = np.arange(100, 110, 0.01)
+    curve = Curve("", UNLABELLED, "", time, np.ones(1000, np.float32), (Ephemeris(3.0, 95.5, 2.4),))
+    gone = time[np.isnan(without_transits(curve))]
+    middle = np.array([101.5, 104.5, 107.5])
+    assert np.abs(gone[:, None] - middle).min(axis=1).max() < 0.1
+    assert len(gone) == pytest.approx(3 * 20, abs=3)
+    assert np.isfinite(curve.flux).all()
