@@ -19,7 +19,7 @@ from larun.search.peaks import efficiencies, top_peaks
 from larun.search.pointing import measure_pointing
 from larun.search.prepare import MIN_GOOD_CADENCES
 from larun.search.refine import Box, Series, refine, series
-from larun.search.single import dip_to_hide, single_transit
+from larun.search.single import dip_to_hide, jumps, single_transit
 from larun.units import HOURS_PER_DAY
 
 STRONG_SNR = 7.1
@@ -104,6 +104,9 @@ class Flux:
         flux[masked] = np.nan
         data = series(time, flux, sigma, self.cadence_d)
         event = None if data is None else single_transit(data, settings)
+        # The trend has followed a jump, and may have left a dip where it was hidden.
+        if event is not None and jumps(time, self.flat.calm[self.rows[star]], event):
+            return None
         if event is not None:
             self.point(star, time, event)
         return event

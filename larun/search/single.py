@@ -18,7 +18,7 @@ from larun.search import cells
 from larun.search.measure import measure
 from larun.search.refine import Box, Series, depths
 from larun.selection import level_and_scatter
-from larun.units import HOURS_PER_DAY
+from larun.units import HOURS_PER_DAY, PPM
 
 DURATIONS = 6
 """Trial durations, evenly spaced in their logarithm."""
@@ -56,6 +56,9 @@ LARGEST = 0.45
 
 STEPS = 3
 """Trial mid-times per duration."""
+
+CLEAR, SIDE, FEWEST_BESIDE, JUMP = 0.6, 1.5, 6, 0.5
+"""See `jumps`: where a side begins and how long it is, in durations, the cadences that it needs, and what counts."""
 
 LONGER = 1.5
 """Transits of unknown, longer periods last up to so many times as long as those that are searched with a period."""
@@ -129,6 +132,35 @@ def single_transit(data: Series, settings: SearchSettings) -> np.ndarray | None:
     for name in KNOWN:
         event[name] = whole[name]
     return event
+
+
+def jumps(time: np.ndarray, flux: np.ndarray, event: np.ndarray) -> bool:
+    """Whether the light curve changes its level where an event dims it.
+
+    Parameters
+    ----------
+    time : (cadence,) float64
+        Barycentric, days, increasing.
+    flux : (cadence,) float32
+        Of one star around 1, with its trend; NaN where masked.
+    event : record
+        From `single_transit`.
+
+    Returns
+    -------
+    bool
+        Straight lines through both sides, one duration and a half each, are apart at mid-transit by more than `JUMP` of
+        the depth; False where one side holds too little to say.
+    """
+    late = (time - float(event["t0_btjd"])) / (float(event["duration_h"]) / HOURS_PER_DAY)
+    seen = np.isfinite(flux)
+    levels = []
+    for side in (-late, late):
+        rows = np.flatnonzero(seen & (side > CLEAR) & (side < CLEAR + SIDE))
+        if len(rows) < FEWEST_BESIDE:
+            return False
+        levels.append(np.polynomial.polynomial.polyfit(late[rows], flux[rows].astype(np.float64), 1)[0])
+    return abs(levels[0] - levels[1]) > JUMP * float(event["depth_ppm"]) / PPM
 
 
 def _durations(data: Series, settings: SearchSettings) -> np.ndarray:
