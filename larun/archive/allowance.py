@@ -201,6 +201,8 @@ class Allowance:
 
     def decide(self, now: float) -> list[Decision]:
         """Decisions that are due, each made once."""
+        if not (self._enough or self._waiting or self._asking):
+            return []
         self._fill(now)
         enough = [Decision(permit, Verdict.ENOUGH) for permit in self._enough]
         self._in_vain.difference_update(self._enough)

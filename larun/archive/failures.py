@@ -6,6 +6,7 @@ import http.client
 import re
 import socket
 import ssl
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -51,6 +52,7 @@ class Waits(NamedTuple):
     silence_s: float
 
 
+@lru_cache(maxsize=64)
 def redact(url: str) -> str:
     """URL without user, password, and values of query fields that sign or identify; empty where it is none."""
     try:

@@ -6,6 +6,7 @@ The flux of each kind is the one that `lightkurve.read` takes by default.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from larun.archive.fits import Header
 
@@ -161,14 +162,24 @@ _SIGNATURES: tuple[tuple[Family, dict[str, str]], ...] = (
 )
 """What the primary header of each kind contains, in lower case; the first that fits counts."""
 
+_SIGNING = tuple({key: None for _, signature in _SIGNATURES for key in signature})
+
 
 def recognise(primary: Header, cadence_s: float | None) -> Family | None:
     """Kind of a product, from its primary header; None where larun does not know it.
 
     SPOC's target and full-frame light curves differ in nothing but the cadence.
     """
+    family = _signed(primary.cards(_SIGNING))
+    long = cadence_s is not None and cadence_s > SHORTEST_FFI_CADENCE_S
+    return TESS_SPOC if family is SPOC and long else family
+
+
+@lru_cache(maxsize=64)
+def _signed(cards: bytes) -> Family | None:
+    """Family with a signature in these cards, which are the same in all files of a kind."""
+    header = Header(cards)
     for family, signature in _SIGNATURES:
-        if all(key in primary and part in primary.text(key).lower() for key, part in signature.items()):
-            long = cadence_s is not None and cadence_s > SHORTEST_FFI_CADENCE_S
-            return TESS_SPOC if family is SPOC and long else family
+        if all(key in header and part in header.text(key).lower() for key, part in signature.items()):
+            return family
     return None

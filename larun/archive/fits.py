@@ -42,8 +42,7 @@ class Header:
     def __init__(self, raw: bytes):
         self.raw = raw
         # Cut across the cards: eight slices instead of one of each card.
-        self.keywords = _keywords(b"".join(raw[i::CARD] for i in range(_KEYWORD)))
-        self._place = _places(self.keywords)
+        self.keywords, self._place = _keywords(b"".join([raw[i::CARD] for i in range(_KEYWORD)]))
 
     def __contains__(self, key: str) -> bool:
         return _keyword(key) in self._place
@@ -77,21 +76,22 @@ class Header:
         """Value of a card as text; empty where it is absent."""
         return str(self.get(key, ""))
 
+    def cards(self, keys: tuple[str, ...]) -> bytes:
+        """The cards of some keywords, as far as there are any: a header of its own."""
+        places = [self._place.get(_keyword(key)) for key in keys]
+        return b"".join([self.raw[place : place + CARD] for place in places if place is not None])
+
 
 @lru_cache(maxsize=256)
-def _keywords(characters: bytes) -> tuple[bytes, ...]:
+def _keywords(characters: bytes) -> tuple[tuple[bytes, ...], dict[bytes, int]]:
     """Keyword of each card, from the first character of all, the second one of all and so on.
 
-    Headers of one kind of file have the same keywords in the same order.
+    Beside them is the first byte of the first card of each keyword. Headers of one kind of file have the same keywords
+    in the same order.
     """
     n_cards = len(characters) // _KEYWORD
-    return tuple(characters[i::n_cards] for i in range(n_cards))
-
-
-@lru_cache(maxsize=256)
-def _places(keywords: tuple[bytes, ...]) -> dict[bytes, int]:
-    """First byte of the first card of each keyword."""
-    return {keyword: i * CARD for i, keyword in reversed(list(enumerate(keywords)))}
+    keywords = tuple(characters[i::n_cards] for i in range(n_cards))
+    return keywords, {keyword: i * CARD for i, keyword in reversed(list(enumerate(keywords)))}
 
 
 @lru_cache(maxsize=1024)

@@ -10,7 +10,6 @@ import http.client
 import io
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 import urllib3
 from urllib3 import exceptions as wrong
@@ -24,16 +23,16 @@ _UNUSUAL = frozenset({b"transfer-encoding", b"content-encoding"})
 """Header fields of answers that are left to urllib3."""
 
 _FOLD = re.compile(r"\r?\n[ \t]+")
-_TARGET = re.compile(r"[!-~]+")
+_URL = re.compile(r"[a-z]+://(?:[^/?#]*@)?(?P<place>[!\"$-.0->A-~]+)(?P<target>(?:[/?][!\"$-~]*)?)(?:#.*)?")
 
 
 def request_of(url: str, headers: Mapping[str, str]) -> bytes | None:
     """Bytes that ask for a URL; None where it needs encoding first."""
-    parts = urlsplit(url)
-    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    if not _TARGET.fullmatch(target):
+    found = _URL.fullmatch(url)
+    if found is None:
         return None
-    lines = [f"GET {target} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Accept-Encoding: identity"]
+    target = found["target"] if found["target"].startswith("/") else f"/{found['target']}"
+    lines = [f"GET {target} HTTP/1.1", f"Host: {found['place']}", "Accept-Encoding: identity"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 

@@ -127,6 +127,7 @@ class Wire:
         self._timeout = urllib3.Timeout(connect=connect_timeout_s, read=read_timeout_s)
         self._longest_s = longest_s
         self._managers: dict[str, tuple[tuple[str, int | None], urllib3.PoolManager]] = {}
+        self._latest: tuple[str, urllib3.PoolManager] | None = None
         self._lock = threading.Lock()
         self._deadline = float("inf")
         self._cut = False
@@ -212,6 +213,7 @@ class Wire:
         for _, manager in list(self._managers.values()):
             _close(manager)
         self._managers.clear()
+        self._latest = None
 
     def _slow(self, url: str) -> Failure:
         return Failure(f"{redact(url)}: the answer took longer than {self._longest_s:.0f} s")
@@ -222,6 +224,15 @@ class Wire:
         A host that is asked at another port or by another scheme, after a redirect, is connected to anew and not
         twice.
         """
+        scheme, _, rest = url.partition("://")
+        beginning = f"{scheme}://{rest.partition('/')[0]}"
+        if self._latest is not None and self._latest[0] == beginning:
+            return self._latest[1]
+        manager = self._manager_of(url)
+        self._latest = beginning, manager
+        return manager
+
+    def _manager_of(self, url: str) -> urllib3.PoolManager:
         try:
             parts = urlsplit(url)
             host, place = parts.hostname or "", (parts.scheme, parts.port or _PORTS.get(parts.scheme))
