@@ -25,6 +25,14 @@ def test_objects_come_back(root, tmp_path):
     assert not root.exists("a/c")
 
 
+def test_pieces_are_one_object(root):
+    root.write("a", [b"one", b"", b"three"])
+    assert root.read("a") == b"onethree"
+    assert list(root.read_pieces("a", [2, 3, 1])) == [b"on", b"eth", b"ree"]
+    with pytest.raises(NotInStore):
+        list(root.read_pieces("b", [1]))
+
+
 def test_equal_json_is_equal_bytes(root):
     root.write_json("a.json", {"b": 1, "a": [1, 2]})
     root.write_json("b.json", {"a": [1, 2], "b": 1})

@@ -102,6 +102,21 @@ def test_rows_are_summed_with_what_is_read_of_them():
     assert ones_complement_sum(data[: 2 * 2880], data[2 * 2880 :]) == ones_complement_sum(data)
 
 
+def test_columns_that_are_wanted_narrow_come_as_float32():
+    wide = np.array([np.nan, np.inf, -1e-50, 1 / 3, 3.4e38])
+    data = written([fits.Column("a", "D", array=wide), fits.Column("b", "K", array=np.arange(5) << 40)])
+    table = Table(data, split(data)[1])
+    columns, _ = table.gathered(("B", "A"), frozenset({"A", "B"}))
+    assert {name: values.dtype for name, values in columns.items()} == {"B": np.int64, "A": np.float32}
+    assert columns["A"].tobytes() == wide.astype(np.float32).tobytes()
+    assert columns["B"].tolist() == [i << 40 for i in range(5)]
+
+
+def test_a_number_that_float32_cannot_hold_is_not_narrowed():
+    data = written([fits.Column("a", "D", array=np.array([1.0, 3.5e38]))])
+    assert Table(data, split(data)[1]).gathered(("A",), frozenset({"A"})) is None
+
+
 def test_only_what_is_wanted_is_read():
     data = written([fits.Column("a", "D", array=np.arange(4.0)), fits.Column("b", "J", array=np.arange(4))])
     table = Table(data, split(data)[1])

@@ -13,6 +13,32 @@ BODY = bytes(range(256)) * 8000
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
+@pytest.mark.parametrize(
+    ("url", "host", "target"),
+    [
+        ("http://h:80/a/b?c=mast:d", b"h:80", b"/a/b?c=mast:d"),
+        ("https://h", b"h", b"/"),
+        ("http://h?q=/1", b"h", b"/?q=/1"),
+        ("http://user:word@h/x?y@z", b"h", b"/x?y@z"),
+        ("http://h/a#b/?c", b"h", b"/a"),
+        ("http://[::1]:8/a", b"[::1]:8", b"/a"),
+    ],
+)
+def test_what_a_url_asks_for(url, host, target):
+    lines = quick.request_of(url, {"X": "1"}).split(b"\r\n")
+    assert lines == [b"GET " + target + b" HTTP/1.1", b"Host: " + host, b"Accept-Encoding: identity", b"X: 1", b"", b""]
+
+
+@pytest.mark.parametrize("url", ["http://h/a b", "http://h/\u00e4", "http://\u00e4/", "http://h/\r\nX: 2"])
+def test_no_request_is_made_up_for_a_url_that_needs_encoding(url):
+    assert quick.request_of(url, {}) is None
+
+
+def test_hosts_whose_urls_have_no_path_are_not_taken_for_one_another(wire):
+    assert wire._manager("http://127.0.0.1") is wire._manager("http://127.0.0.1/a")
+    assert wire._manager("http://127.0.0.1") is not wire._manager("http://127.0.0.2")
+
+
 @pytest.fixture
 def wire():
     wire = Wire(2.0, 0.5, 20.0)
