@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
 
+from larun.lanes import LANES, broadcast, count_less, least, load, where_less
 from larun.units import MAD_TO_SIGMA
 
 COUNTED = 128
 """From so many values on the median is found by counting, which reads all of them often but never guesses wrong."""
 
-FEW = 12
-"""Once the interval that holds the median holds less than one in so many values, only these are counted on."""
+LEFT = 2
+"""Once the interval that holds the median holds no more values than this, they are taken one by one."""
 
 
 @njit(cache=True, nogil=True)
@@ -82,7 +84,7 @@ def median(values, n):
 
 @njit(cache=True, nogil=True)
 def _bisected_median(values, n):
-    """Halve the interval that holds the median until nothing lies between its ends.
+    """Halve the interval that holds the median until next to nothing lies between its ends.
 
     Counting takes no branch that depends on the values, and runs in SIMD registers.
     """
@@ -91,20 +93,19 @@ def _bisected_median(values, n):
     reach = abs(values[n // 4] - low) + abs(low) * values.dtype.type(1e-6)
     if not reach > 0:
         return select(values, n, rank)
-    if _count_up_to(values, n, low) > rank:
-        while _count_up_to(values, n, low) > rank and low > -np.inf:
-            high = low
-            low -= reach
-            reach += reach
-    else:
-        while _count_up_to(values, n, high) <= rank and high < np.inf:
-            low = high
-            high += reach
-            reach += reach
+    below = up_to = _count_up_to(values, n, low)
+    while below > rank and low > -np.inf:
+        high, up_to = low, below
+        low -= reach
+        reach += reach
+        below = _count_up_to(values, n, low)
+    while up_to <= rank and high < np.inf:
+        low, below = high, up_to
+        high += reach
+        reach += reach
+        up_to = _count_up_to(values, n, high)
     half = values.dtype.type(0.5)
-    few = n // FEW
-    below, up_to = 0, n
-    while True:
+    while up_to - below > LEFT:
         middle = half * low + half * high
         if not low < middle < high:
             return high
@@ -113,31 +114,67 @@ def _bisected_median(values, n):
             high, up_to = middle, count
         else:
             low, below = middle, count
-        if COUNTED < up_to - below < few:
-            # On with those between the ends alone; none of them is smaller than `below` others.
-            values = _between(values, n, low, high, few)
-            n, rank = up_to - below, rank - below
-            few, below, up_to = 0, 0, n
+    while below <= rank:
+        low = _smallest_above(values, n, low)
+        below = _count_up_to(values, n, low)
+    return low
 
 
-@njit(cache=True, nogil=True)
-def _between(values, n, low, high, room):
-    """Values above `low` up to `high`, of which there are fewer than `room`."""
-    found = np.empty(room, values.dtype)
-    m = np.uintp(0)
-    for i in range(n):
-        value = values[i]
-        found[m] = value
-        m += np.uintp((value > low) & (value <= high))
-    return found
-
-
-@njit(cache=True, nogil=True)
 def _count_up_to(values, n, limit):
-    count = np.int32(0)
-    for i in range(n):
-        count += np.int32(values[i] <= limit)
-    return count
+    """How many of ``values[:n]`` are not larger than `limit`."""
+    return np.count_nonzero(values[:n] <= limit)
+
+
+def _smallest_above(values, n, limit):
+    """Smallest of ``values[:n]`` that is larger than `limit`; infinity where there is none."""
+    return min(values[:n], key=lambda value: value if value > limit else np.inf)
+
+
+@overload(_count_up_to)
+def _compiled_count_up_to(values, n, limit):
+    def plain(values, n, limit):
+        count = np.int32(0)
+        for i in range(n):
+            count += np.int32(values[i] <= limit)
+        return count
+
+    def in_lanes(values, n, limit):
+        above = np.int32(0)
+        whole = n - n % LANES
+        limits = broadcast(limit)
+        for i in range(0, whole, LANES):
+            above += count_less(limits, load(values, i))
+        for i in range(whole, n):
+            above += np.int32(values[i] > limit)
+        return np.int32(n - above)
+
+    return in_lanes if values.dtype == types.float32 else plain
+
+
+@overload(_smallest_above)
+def _compiled_smallest_above(values, n, limit):
+    def plain(values, n, limit):
+        smallest = values.dtype.type(np.inf)
+        for i in range(n):
+            value = values[i]
+            smallest = value if (value > limit) & (value < smallest) else smallest
+        return smallest
+
+    def in_lanes(values, n, limit):
+        whole = n - n % LANES
+        limits = broadcast(limit)
+        infinite = smallest = broadcast(np.float32(np.inf))
+        for i in range(0, whole, LANES):
+            own = load(values, i)
+            own = where_less(limits, own, own, infinite)
+            smallest = where_less(own, smallest, own, smallest)
+        found = least(smallest)
+        for i in range(whole, n):
+            value = values[i]
+            found = value if (value > limit) & (value < found) else found
+        return found
+
+    return in_lanes if values.dtype == types.float32 else plain
 
 
 @njit(cache=True, nogil=True)
@@ -156,11 +193,12 @@ def level_and_scatter(values, work):
     level, sigma : float
         NaN where nothing is finite.
     """
-    n = 0
+    n = np.uintp(0)
     for value in values:
-        if np.isfinite(value):
-            work[n] = value
-            n += 1
+        # Without a branch: what is missing is written over.
+        work[n] = value
+        n += np.uintp(np.isfinite(value))
+    n = np.int64(n)
     if n == 0:
         return np.nan, np.nan
     level = median(work, n)

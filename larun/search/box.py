@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from larun.lanes import LANES, aligned, broadcast, load, square_root, store, where_less
 from larun.search import fold
 from larun.search.grid import Grid
-from larun.search.lanes import LANES, aligned, broadcast, load, square_root, store, where_less
 
 TILE = 256
 """Phases that are searched for boxes of all durations before the next: their sums stay in the nearest cache."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from larun.search.lanes import LANES, broadcast, count_less, load, magnitude, store, total, where_less
+from larun.lanes import LANES, broadcast, count_less, load, magnitude, store, total, where_less
 from larun.selection import median
 
 GAP_D = 0.5

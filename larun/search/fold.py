@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from larun.search.lanes import LANES, broadcast, load, store, to_float
+from larun.lanes import LANES, broadcast, load, store, to_float
 
 FULL_SCALE = 2.0**30
 """Sum of a star's absolute fixed-point fluxes."""

@@ -21,14 +21,18 @@ ISOLATED_SIGMA = 6.0
 CALM_SHARE = 0.2
 """... or within this share of its depth."""
 
+CLIPPED_AT_ONCE = 256
+"""Cadences that are looked through for outliers at once."""
+
 RESTLESS_BLOCKS = 2
 """Parts of a day that are masked as a whole where the flux jumps from cadence to cadence, as when pointing is lost."""
 
 JUMP_SIGMA = 5.0
 """A cadence jumps if its second difference exceeds so many standard deviations of white noise."""
 
-RESTLESS_SHARE = 0.25
-"""Share of jumps in a restless part; a short eclipse bends the flux at fewer of its cadences."""
+RESTLESS_SHARE, FEWEST_JUMPS = 0.25, 3
+"""A larger share of jumps, and more of them, are in a restless part; a short eclipse bends the flux at fewer of its
+cadences."""
 
 RESTLESS_WHITE = 0.4
 """In a restless part so much of the variance is white; in one with a long eclipse next to nothing."""
@@ -60,51 +64,58 @@ def relative_flux(shard: Shard, settings: SearchSettings) -> tuple[np.ndarray, t
         Empty where the star can be searched.
     """
     bits = bad_bits(shard.mission, shard.author, settings)
-    relative, count, median_flux, spread = _normalise(
+    relative, *known = _normalise(
         np.ascontiguousarray(shard.flux, np.float32), np.ascontiguousarray(shard.quality, np.int32), np.int32(bits)
     )
-    reasons = tuple(_obstacle(*known) for known in zip(count, median_flux, spread, strict=True))
-    return relative, reasons
+    return relative, tuple(_obstacle(*star) for star in zip(*known, strict=True))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _normalise(flux, quality, bits):
+    """Relative flux, number of good cadences, their median and whether they differ at all, per star."""
+    n_stars, n = flux.shape
+    relative = np.empty((n_stars, n), np.float32)
+    count = np.zeros(n_stars, np.int64)
+    level = np.full(n_stars, np.float32(np.nan), np.float32)
+    varies = np.zeros(n_stars, np.bool_)
+    work = np.empty(n + 1, np.float32)
+    for star in range(n_stars):
+        m = _good_flux(flux[star], quality[star], bits, relative[star], work)
+        count[star] = m
+        if m > 0:
+            different = 0
+            for value in work[:m]:
+                different += value != work[0]
+            varies[star] = different > 0
+            level[star] = median(work, m)
+        own = relative[star]
+        unit = level[star] if level[star] > 0 else np.float32(np.nan)
+        for k in range(n):
+            own[k] /= unit
+    return relative, count, level, varies
 
 
 @njit(cache=True, nogil=True)
-def _normalise(flux, quality, bits):
-    """Relative flux, number of good cadences, their median and their range, per star."""
-    n_stars, n = flux.shape
-    relative = np.full((n_stars, n), np.float32(np.nan), np.float32)
-    count = np.zeros(n_stars, np.int64)
-    level = np.full(n_stars, np.nan)
-    spread = np.zeros(n_stars)
-    work = np.empty(n, np.float32)
-    for star in range(n_stars):
-        m = 0
-        low = np.inf
-        high = -np.inf
-        for k in range(n):
-            q = quality[star, k]
-            if np.isfinite(flux[star, k]) and q >= 0 and (q & bits) == 0:
-                value = flux[star, k]
-                relative[star, k] = value
-                work[m] = value
-                m += 1
-                low = min(low, value)
-                high = max(high, value)
-        count[star] = m
-        if m > 0:
-            level[star] = median(work, m)
-            spread[star] = high - low
-        for k in range(n):
-            relative[star, k] = relative[star, k] / level[star] if level[star] > 0 else np.nan
-    return relative, count, level, spread
+def _good_flux(flux, quality, bits, masked, good):
+    """Fill `masked` with the flux, NaN where it is bad, and `good` with what is left, whose number is returned."""
+    m = np.uintp(0)
+    for k in range(len(flux)):
+        value = flux[k]
+        used = np.isfinite(value) & (quality[k] >= 0) & ((quality[k] & bits) == 0)
+        masked[k] = value if used else np.float32(np.nan)
+        # Without a branch: what is bad is written over.
+        good[m] = value
+        m += np.uintp(used)
+    return np.int64(m)
 
 
-def _obstacle(count: int, level: float, spread: float) -> str:
+def _obstacle(count: int, level: float, varies: bool) -> str:
     """Why a star cannot be searched; empty if it can."""
     if count == 0:
         return "no good cadence"
     if count < MIN_GOOD_CADENCES:
         return f"{count} good cadences, {MIN_GOOD_CADENCES} are needed"
-    if spread == 0:
+    if not varies:
         return f"constant flux {level:g}"
     if not level > 0:
         return f"median flux {level:g} is not positive"
@@ -136,26 +147,47 @@ def clip(detrended: np.ndarray, time: np.ndarray, isolated_dips: bool) -> np.nda
     -----
     Dips of two or more cadences are only touched where the flux is restless.
     """
-    return _clip(detrended, np.floor(time * RESTLESS_BLOCKS).astype(np.int64), isolated_dips)
+    block = np.floor(time * RESTLESS_BLOCKS).astype(np.int64)
+    edges = np.append(np.flatnonzero(np.diff(block, prepend=block[:1] - 1)), len(time))
+    return _clip(detrended, edges, isolated_dips)
 
 
 @njit(cache=True, nogil=True)
-def _clip(detrended, block, isolated_dips):
+def _clip(detrended, edges, isolated_dips):
+    """See `clip`; `edges` are the first cadence of each part of a day, and the end of the last."""
     n_stars, n = detrended.shape
     sigmas = np.empty(n_stars)
-    work = np.empty(n, np.float32)
+    work = np.empty(n + 1, np.float32)
     for star in range(n_stars):
         flux = detrended[star]
         level, sigma = level_and_scatter(flux, work)
         sigmas[star] = sigma
         if not sigma > 0:
             continue
-        _mask_restless(flux, block, sigma)
-        high = np.float32(level + CLIP_SIGMA * sigma)
-        calm = np.float32(level - 0.5 * ISOLATED_SIGMA * sigma)
-        low = np.float32(level - ISOLATED_SIGMA * sigma)
-        before = np.float32(level)
-        for k in range(n):
+        _mask_restless(flux, edges, sigma)
+        _mask_outliers(flux, level, sigma, isolated_dips)
+    return sigmas
+
+
+@njit(cache=True, nogil=True)
+def _mask_outliers(flux, level, sigma, isolated_dips):
+    """Set bright cadences and single low ones of one star to NaN, run by run of those that hold any."""
+    n = len(flux)
+    high = np.float32(level + CLIP_SIGMA * sigma)
+    calm = np.float32(level - 0.5 * ISOLATED_SIGMA * sigma)
+    low = np.float32(level - ISOLATED_SIGMA * sigma)
+    before, seen = np.float32(level), -1
+    for first in range(0, n, CLIPPED_AT_ONCE):
+        last = min(first + CLIPPED_AT_ONCE, n)
+        if not _any_beyond(flux[first:last], low, high):
+            continue
+        # The last flux before this run, clipped or not.
+        k = first - 1
+        while k > seen and not np.isfinite(flux[k]):
+            k -= 1
+        before = flux[k] if k > seen else before
+        seen = last - 1
+        for k in range(first, last):
             value = flux[k]
             if not np.isfinite(value):
                 continue
@@ -170,7 +202,14 @@ def _clip(detrended, block, isolated_dips):
                 if single and (isolated_dips or _alone(flux, np.float32(level), value)):
                     flux[k] = np.nan
             before = value
-    return sigmas
+
+
+@njit(cache=True, nogil=True)
+def _any_beyond(flux, low, high):
+    count = np.int32(0)
+    for value in flux:
+        count += np.int32((value > high) | (value < low))
+    return count > 0
 
 
 @njit(cache=True, nogil=True)
@@ -184,30 +223,42 @@ def _alone(flux, level, value):
 
 
 @njit(cache=True, nogil=True)
-def _mask_restless(flux, block, sigma):
-    """Set whole blocks of the cadences of one star to NaN in which the flux jumps from cadence to cadence.
+def _mask_restless(flux, edges, sigma):
+    """Set whole parts of a day of one star to NaN in which the flux jumps from cadence to cadence.
 
     A cadence jumps if its second difference with its neighbours exceeds `JUMP_SIGMA` of that of white noise. In white
     noise the mean square of second differences is six times the variance, in what is smooth it is far less.
     """
     n = len(flux)
     limit = np.float32(JUMP_SIGMA * np.sqrt(6.0) * sigma)
-    start = 0
-    while start < n:
-        stop = start
-        jumps = seen = 0
-        total = squares = differences = 0.0
-        while stop < n and block[stop] == block[start]:
-            if 0 < stop < n - 1:
-                second = flux[stop - 1] - np.float32(2) * flux[stop] + flux[stop + 1]
-                if np.isfinite(second):
-                    seen += 1
-                    jumps += abs(second) > limit
-                    total += flux[stop] - np.float32(1)
-                    squares += (flux[stop] - np.float32(1)) ** 2
-                    differences += second * second
-            stop += 1
-        variance = squares - total * total / max(seen, 1)
-        if jumps > max(RESTLESS_SHARE * seen, 3) and differences > 6.0 * RESTLESS_WHITE * variance:
-            flux[start:stop] = np.nan
-        start = stop
+    for part in range(len(edges) - 1):
+        first, last = edges[part], edges[part + 1]
+        # With one neighbour on either side, as far as there is one.
+        around = flux[max(first - 1, 0) : min(last + 1, n)]
+        if _jumps(around, limit) > FEWEST_JUMPS and _restless(around, limit):
+            flux[first:last] = np.nan
+
+
+@njit(cache=True, nogil=True)
+def _jumps(flux, limit):
+    count = np.int32(0)
+    for k in range(len(flux) - 2):
+        count += np.int32(abs(flux[k] - np.float32(2) * flux[k + 1] + flux[k + 2]) > limit)
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _restless(flux, limit):
+    """Whether the cadences between the first and the last jump too often, and not like an eclipse."""
+    jumps = seen = 0
+    total = squares = differences = 0.0
+    for k in range(1, len(flux) - 1):
+        second = flux[k - 1] - np.float32(2) * flux[k] + flux[k + 1]
+        if np.isfinite(second):
+            seen += 1
+            jumps += abs(second) > limit
+            total += flux[k] - np.float32(1)
+            squares += (flux[k] - np.float32(1)) ** 2
+            differences += second * second
+    variance = squares - total * total / max(seen, 1)
+    return jumps > RESTLESS_SHARE * seen and differences > 6.0 * RESTLESS_WHITE * variance

@@ -18,13 +18,13 @@ from numba import njit
 
 from larun import vet
 from larun.config import SearchSettings, VetSettings
+from larun.lanes import LANES, aligned, broadcast, load, store
 from larun.lightcurve import Shard, Star
 from larun.search import fold
 from larun.search.binning import bin_series, even_out
 from larun.search.box import spectra
 from larun.search.detrend import detrend
 from larun.search.grid import Grid, make_grid
-from larun.search.lanes import LANES, aligned, broadcast, load, store
 from larun.search.pipeline import search_shard
 from larun.units import MAD_TO_SIGMA
 from tests.benchmarks.machine import machine, versions

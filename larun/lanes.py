@@ -85,6 +85,11 @@ def total(lanes):
     return lanes.sum()
 
 
+def least(lanes):
+    """Smallest of sixteen floats; none may be NaN."""
+    return lanes.min()
+
+
 def magnitude(lanes):
     """Absolute values of lanes of float32."""
     return np.abs(lanes)
@@ -193,7 +198,8 @@ def _lower_count_less(context, builder, signature, args):
 
 
 @type_callable(total)
-def _type_total(context):
+@type_callable(least)
+def _type_reduced(context):
     return lambda lanes: types.float32 if lanes == FLOATS else None
 
 
@@ -202,6 +208,13 @@ def _lower_total(context, builder, signature, args):
     of_floats = ir.FunctionType(ir.FloatType(), [ir.FloatType(), _LLVM[FLOATS]])
     reduce = cgutils.get_or_insert_function(builder.module, of_floats, f"llvm.vector.reduce.fadd.v{LANES}f32")
     return builder.call(reduce, [ir.Constant(ir.FloatType(), -0.0), args[0]], fastmath=("reassoc",))
+
+
+@lower_builtin(least, Lanes)
+def _lower_least(context, builder, signature, args):
+    of_floats = ir.FunctionType(ir.FloatType(), [_LLVM[FLOATS]])
+    reduce = cgutils.get_or_insert_function(builder.module, of_floats, f"llvm.vector.reduce.fmin.v{LANES}f32")
+    return builder.call(reduce, args, fastmath=("nnan",))
 
 
 @type_callable(magnitude)
