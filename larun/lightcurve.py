@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 import numpy as np
+from numba import njit
 
 from larun.errors import InputError
 
@@ -170,11 +171,12 @@ class Shard:
     def barycentric_time(self, star: int) -> np.ndarray:
         """Barycentric time of one star, (cadence,) float64; the shard's own time where not known."""
         correction = self.time_correction[star]
-        known = np.isfinite(correction)
-        if known.all():
-            return self.time + correction
-        if not known.any():
+        time, missing = _sum_and_missing(self.time, correction)
+        if missing == 0:
+            return time
+        if missing == len(time):
             return self.time.copy()
+        known = np.isfinite(correction)
         index = np.arange(len(correction))
         return self.time + np.interp(index, index[known], correction[known])
 
@@ -191,6 +193,17 @@ class Shard:
         values = {f.name: getattr(self, f.name) for f in fields(self)} | changes
         values["stars"] = tuple(self.stars[i] for i in rows)
         return Shard(**values)
+
+
+@njit(cache=True, nogil=True)
+def _sum_and_missing(time, correction):
+    """Times with their corrections, and how many of these are not finite."""
+    total = np.empty(len(time))
+    missing = 0
+    for k in range(len(time)):
+        total[k] = time[k] + correction[k]
+        missing += not np.isfinite(correction[k])
+    return total, missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,33 +56,34 @@ def lay_out(time, flux, cell, per_cell):
         Exposures, in full cells, and their summed flux, in units of the white noise of a full cell, before the edge
         of each cell.
     """
-    n = int((time[-1] - time[0]) / cell) + 3
-    sums = np.zeros((n + 1, 2))
+    n = np.uintp(int((time[-1] - time[0]) / cell) + 3)
+    sums = np.empty((n + np.uintp(1), 2))
+    sums[0, 0] = sums[0, 1] = 0.0
     width = 1.0 / per_cell
     unit = 1.0 / np.sqrt(per_cell)
     inverse = 1.0 / cell
-    # Exposures and flux before the open cell, in it, and in the next one.
+    first = time[0]
+    # Exposures and flux before the open cell, in it, and in the next one; where it ends.
     n_before = n_own = n_next = f_before = f_own = f_next = 0.0
-    cell_no = 0
+    place, end = np.uintp(0), 1.0
     for k in range(len(time)):
-        start = (time[k] - time[0]) * inverse
-        i = int(start)
-        while cell_no < i:
+        start = (time[k] - first) * inverse
+        while start >= end:
             n_before, n_own, n_next = n_before + n_own, n_next, 0.0
             f_before, f_own, f_next = f_before + f_own, f_next, 0.0
-            cell_no += 1
-            sums[cell_no, 0], sums[cell_no, 1] = n_before, f_before
+            place, end = place + np.uintp(1), end + 1.0
+            sums[place, 0], sums[place, 1] = n_before, f_before
         value = flux[k] * unit
-        later = max(start + width - i - 1.0, 0.0) * per_cell
+        later = max(start + width - end, 0.0) * per_cell
         n_own += (1.0 - later) * width
         f_own += (1.0 - later) * value
         n_next += later * width
         f_next += later * value
-    while cell_no < n:
+    while place < n:
         n_before, n_own, n_next = n_before + n_own, n_next, 0.0
         f_before, f_own, f_next = f_before + f_own, f_next, 0.0
-        cell_no += 1
-        sums[cell_no, 0], sums[cell_no, 1] = n_before, f_before
+        place += np.uintp(1)
+        sums[place, 0], sums[place, 1] = n_before, f_before
     return sums
 
 

@@ -24,7 +24,7 @@ NODES_PER_WINDOW = 16
 ROOM = 112
 """Places for the bins of a window, a whole number of SIMD registers: loops of one length need no remainders."""
 
-FAR = np.float32(1e30)
+FAR = np.float32(1e12)
 """Flux in the places that are left over: so far from any line that it has no weight and is no median."""
 
 BIWEIGHT_C = 5.0

@@ -257,27 +257,33 @@ def _promising(data: Series, best: Best, settings: SearchSettings) -> bool:
 
 
 def mask_transits(flux: np.ndarray, time: np.ndarray, event: np.void) -> None:
-    """Set all transits of an event to NaN, in place.
+    """Set all transits of an event to NaN, in place; see `in_transits`."""
+    flux[in_transits(time, event)] = np.nan
+
+
+def in_transits(time: np.ndarray, event: np.void) -> np.ndarray:
+    """Cadences in the transits of an event, (cadence,) bool, with `MASK_MARGIN` on either side.
 
     Parameters
     ----------
-    flux : (cadence,) float32
-        One star.
     time : (cadence,) float64
-        Its barycentric time, days.
+        Barycentric time of the star, days, increasing.
     event : record
-        Of `larun.schema.event_dtype`; a single transit is masked once.
+        Of `larun.schema.event_dtype`; of a single transit there is one.
     """
     half = (0.5 + MASK_MARGIN) * float(event["duration_h"]) / HOURS_PER_DAY
     period = float(event["period_d"])
-    _mask(flux, time, period if np.isfinite(period) else np.inf, float(event["t0_btjd"]), half)
+    return _in_transits(time, period if np.isfinite(period) else np.inf, float(event["t0_btjd"]), half)
 
 
 @njit(cache=True, nogil=True)
-def _mask(flux, time, period, t0, half):
-    for k in range(len(flux)):
-        offset = time[k] - t0
-        if period < np.inf:
-            offset -= np.rint(offset / period) * period
-        if abs(offset) < half:
-            flux[k] = np.nan
+def _in_transits(time, period, t0, half):
+    inside = np.zeros(len(time), np.bool_)
+    first = last = 0
+    if period < np.inf and len(time):
+        first, last = int(np.floor((time[0] - t0) / period)), int(np.ceil((time[-1] - t0) / period))
+    for k in range(first, last + 1):
+        middle = t0 + k * period if k else t0
+        low = np.searchsorted(time, middle - half, side="right")
+        inside[low : max(np.searchsorted(time, middle + half), low)] = True
+    return inside

@@ -1,6 +1,6 @@
 """What one event is like: depth, shape, consistency, other dips and sinusoid, from its own light curve.
 
-A light curve is summed up in order of time once (`larun.search.transits.cumulative`), so that a phase bin of one
+A light curve is summed up in order of time once (`larun.search.refine.Series.sums`), so that a phase bin of one
 orbit costs one look-up, and a whole fold a few thousand of them however many cadences there are.
 """
 

@@ -12,7 +12,7 @@ from numba import njit
 from larun.config import SearchSettings
 from larun.search import cells
 from larun.search.rating import BOX, rate
-from larun.search.transits import cumulative, lookup_table
+from larun.search.transits import lookup_table
 from larun.units import HOURS_PER_DAY, transit_duration_h
 
 HARMONIC_RATIOS = np.array([1 / 5, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 2, 2.0, 3.0])
@@ -48,6 +48,8 @@ class Series:
         Robust scatter per cadence of the detrended flux.
     cadence_d : float
         Time between cadences, days.
+    sums : (cadence + 1,) float64
+        All flux before each cadence.
     exposures : (cell + 1, 2) float64
         See `larun.search.cells.lay_out`.
     per_cell : int
@@ -58,18 +60,14 @@ class Series:
     flux: np.ndarray
     sigma: float
     cadence_d: float
+    sums: np.ndarray
     exposures: np.ndarray
     per_cell: int
 
     @cached_property
     def table(self) -> np.ndarray:
-        """See `larun.search.transits.lookup_table`, (cell,) int32."""
+        """See `larun.search.transits.lookup_table`, (cell,) int64."""
         return lookup_table(self.time, self.cadence_d)
-
-    @cached_property
-    def sums(self) -> np.ndarray:
-        """See `larun.search.transits.cumulative`, (cadence + 1,) float64."""
-        return cumulative(self.flux)
 
     @property
     def cell_d(self) -> float:
@@ -149,38 +147,47 @@ def series(time: np.ndarray, detrended: np.ndarray, sigma: float, cadence_d: flo
     """
     if not sigma > 0:
         return None
-    t, flux = _good(time, detrended, sigma)
+    t, flux, sums = _good(time, detrended, sigma)
     if len(t) < 2 or not t[-1] > t[0]:
         return None
     cadence_d = max(cadence_d, (t[-1] - t[0]) / cells.MOST_CELLS)
     per_cell = cells.exposures_per_cell(cadence_d)
-    return Series(t, flux, sigma, cadence_d, cells.lay_out(t, flux, cadence_d * per_cell, per_cell), per_cell)
+    exposures = cells.lay_out(t, flux, cadence_d * per_cell, per_cell)
+    return Series(t, flux, sigma, cadence_d, sums, exposures, per_cell)
 
 
 @njit(cache=True, nogil=True)
 def _good(time, detrended, sigma):
-    """Times of the finite cadences, and their flux about its mean in units of `sigma`."""
-    good = np.empty(len(time))
-    flux = np.empty(len(time))
+    """Times of the finite cadences, their flux about its mean in units of `sigma`, and the sums of it before each."""
+    total, n = _total(detrended)
+    level = total / max(n, 1)
+    inverse = 1.0 / sigma
+    # One more than there may be: what is missing is written over, so that nothing hangs on a branch.
+    good = np.empty(len(time) + 1)
+    flux = np.empty(len(time) + 1)
+    sums = np.empty(len(time) + 2)
+    sums[0] = before = 0.0
     n = np.uintp(0)
     for k in range(len(time)):
-        # Without a branch: what is missing is written over.
-        good[n] = time[k]
-        flux[n] = detrended[k]
-        n += np.uintp(np.isfinite(detrended[k]))
-    level = _total(flux[:n]) / max(n, 1)
-    inverse = 1.0 / sigma
-    for k in range(n):
-        flux[k] = (flux[k] - level) * inverse
-    return good[:n], flux[:n]
+        used = np.isfinite(detrended[k])
+        value = (detrended[k] - level) * inverse
+        good[n], flux[n] = time[k], value
+        before += value if used else 0.0
+        n += np.uintp(used)
+        sums[n] = before
+    return good[:n], flux[:n], sums[: n + np.uintp(1)]
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc"})
 def _total(values):
+    """Sum and number of the finite ones."""
     total = 0.0
+    n = np.int32(0)
     for value in values:
-        total += value
-    return total
+        used = np.isfinite(value)
+        total += np.float64(value) if used else 0.0
+        n += np.int32(used)
+    return total, n
 
 
 def depths(data: Series, period: float, t0: float, duration: float) -> Depths:

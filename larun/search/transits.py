@@ -10,23 +10,21 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True)
-def cumulative(flux):
-    """Sums of all fluxes before each cadence, (cadence + 1,) float64."""
-    sums = np.zeros(len(flux) + 1)
-    for i in range(len(flux)):
-        sums[i + 1] = sums[i] + flux[i]
-    return sums
+CELLS = 64
+"""Cadences from one entry of a lookup table to the next, where there is no gap."""
 
 
 @njit(cache=True, nogil=True)
 def lookup_table(time, cell):
-    """First cadence at or after ``time[0] + c * cell``, (cell,) int32, for `first_after`."""
-    n = int((time[-1] - time[0]) / cell) + 2
-    table = np.empty(n, np.int32)
+    """First cadence at or after every 64th `cell` from the first cadence on, int64, for `first_after`."""
+    n = int((time[-1] - time[0]) / (CELLS * cell)) + 2
+    table = np.empty(n, np.int64)
     i = 0
     for c in range(n):
-        edge = time[0] + c * cell
+        edge = time[0] + c * CELLS * cell
+        i = min(i + CELLS, len(time)) if c else 0
+        while i > 0 and time[i - 1] >= edge:
+            i -= 1
         while i < len(time) and time[i] < edge:
             i += 1
         table[c] = i
@@ -39,9 +37,13 @@ def first_after(time, table, cell, when):
     offset = (when - time[0]) * (1.0 / cell)
     if offset <= 0:
         return 0
-    if offset >= len(table):
+    c = int(offset / CELLS)
+    if c >= len(table) - 1:
         return len(time)
-    i = table[int(offset)]
+    # Where it would be without a gap.
+    i = min(table[c] + int(offset - c * CELLS), table[c + 1])
+    while i > 0 and time[i - 1] >= when:
+        i -= 1
     while i < len(time) and time[i] < when:
         i += 1
     return i
