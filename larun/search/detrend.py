@@ -24,7 +24,7 @@ NODES_PER_WINDOW = 16
 ROOM = 112
 """Places for the bins of a window, a whole number of SIMD registers: loops of one length need no remainders."""
 
-FAR = np.float32(1e12)
+FAR = np.float32(1e15)
 """Flux in the places that are left over: so far from any line that it has no weight and is no median."""
 
 BIWEIGHT_C = 5.0
@@ -76,25 +76,41 @@ def trend(flux: np.ndarray, time: np.ndarray, window_d: float, hidden: np.ndarra
 def _estimate(flux, time, window_d, hidden, divide) -> np.ndarray:
     if not len(time):
         return np.empty(flux.shape, np.float32)
-    # Offsets in windows from the first cadence: float32 resolves their differences.
-    u = (time - time[0]) / window_d
-    edges = np.append(np.flatnonzero(np.diff((u * BINS_PER_WINDOW).astype(np.int32), prepend=-1)), len(time))
     hidden = np.zeros((0, 0), np.bool_) if hidden is None else np.ascontiguousarray(hidden)
-    return _trends(np.ascontiguousarray(flux, np.float32), hidden, u, edges, min(GAP_D / window_d, 1.0), divide)
+    return _trends(np.ascontiguousarray(flux, np.float32), hidden, np.ascontiguousarray(time), window_d, divide)
 
 
 @njit(cache=True, nogil=True)
-def _trends(flux, hidden, u, edges, gap_u, divide):
-    """Trend of each star, or flux over it.
-
-    `u` are times in windows, `edges` the first cadence of each averaging bin, and their end.
-    """
-    n_stars, n_cadences = flux.shape
-    n_bins = len(edges) - 1
-    out = np.empty((n_stars, n_cadences), np.float32)
+def _averaging_bins(time, window_d):
+    """Times in windows from the first cadence; the first cadence of each averaging bin, and their end; mean times."""
+    n = len(time)
+    u = np.empty(n)
+    for k in range(n):
+        u[k] = (time[k] - time[0]) / window_d
+    edges = np.empty(n + 1, np.int64)
+    n_bins, before = 0, -1
+    for k in range(n):
+        own = int(u[k] * BINS_PER_WINDOW)
+        if own != before:
+            edges[n_bins] = k
+            n_bins += 1
+            before = own
+    edges[n_bins] = n
     mean_u = np.empty(n_bins)
     for b in range(n_bins):
         mean_u[b] = u[edges[b] : edges[b + 1]].sum() / (edges[b + 1] - edges[b])
+    return u, edges[: n_bins + 1], mean_u
+
+
+@njit(cache=True, nogil=True)
+def _trends(flux, hidden, time, window_d, divide):
+    """Trend of each star, or flux over it."""
+    n_stars, n_cadences = flux.shape
+    out = np.empty((n_stars, n_cadences), np.float32)
+    # Offsets in windows from the first cadence: float32 resolves their differences.
+    u, edges, mean_u = _averaging_bins(time, window_d)
+    n_bins = len(mean_u)
+    gap_u = min(GAP_D / window_d, 1.0)
     place = np.empty(n_bins, np.int32)
     # A window is read as a whole from any of its bins on.
     y = np.empty(n_bins + ROOM, np.float32)
@@ -318,7 +334,7 @@ def _weighted_sums(u, y, level, slope, inverse):
     return total(sw), total(su), total(suu), total(sr), total(sur)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 def biweight_line(u, y, work, n, sloped, line):
     """Value at ``u = 0`` of the line through the points ``(u, y)`` that Tukey's biweight weights fit.
 

@@ -147,15 +147,13 @@ def clip(detrended: np.ndarray, time: np.ndarray, isolated_dips: bool) -> np.nda
     -----
     Dips of two or more cadences are only touched where the flux is restless.
     """
-    block = np.floor(time * RESTLESS_BLOCKS).astype(np.int64)
-    edges = np.append(np.flatnonzero(np.diff(block, prepend=block[:1] - 1)), len(time))
-    return _clip(detrended, edges, isolated_dips)
+    return _clip(detrended, np.ascontiguousarray(time), isolated_dips)
 
 
 @njit(cache=True, nogil=True)
-def _clip(detrended, edges, isolated_dips):
-    """See `clip`; `edges` are the first cadence of each part of a day, and the end of the last."""
+def _clip(detrended, time, isolated_dips):
     n_stars, n = detrended.shape
+    edges = _parts_of_a_day(time)
     sigmas = np.empty(n_stars)
     work = np.empty(n + 1, np.float32)
     for star in range(n_stars):
@@ -167,6 +165,22 @@ def _clip(detrended, edges, isolated_dips):
         _mask_restless(flux, edges, sigma)
         _mask_outliers(flux, level, sigma, isolated_dips)
     return sigmas
+
+
+@njit(cache=True, nogil=True)
+def _parts_of_a_day(time):
+    """First cadence of each, and the end of the last."""
+    edges = np.empty(len(time) + 1, np.int64)
+    n = 0
+    before = -np.inf
+    for k in range(len(time)):
+        part = np.floor(time[k] * RESTLESS_BLOCKS)
+        if part != before:
+            edges[n] = k
+            n += 1
+            before = part
+    edges[n] = len(time)
+    return edges[: n + 1]
 
 
 @njit(cache=True, nogil=True)

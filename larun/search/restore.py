@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from larun.config import SearchSettings
-from larun.search.events import MASKED_DETECTION, Best, Flux, mask_transits
+from larun.search.events import MASKED_DETECTION, Best, Flux, in_transits
 from larun.search.measure import measure
 from larun.search.refine import Box, refine
 from larun.units import HOURS_PER_DAY
@@ -66,10 +66,8 @@ def _worth_it(best: Best, settings: SearchSettings) -> bool:
 
 def _again(stars: Flux, star: int, time: np.ndarray, event: np.void, settings: SearchSettings) -> np.void | None:
     """Replace the flux of one star; its event in that flux, None where there is none."""
-    probe = np.zeros(len(time), np.float32)
-    mask_transits(probe, time, event)
     duration_d = float(event["duration_h"]) / HOURS_PER_DAY
-    stars.flux[star], stars.sigma[star] = stars.around(star, np.isnan(probe), duration_d, settings)
+    stars.flux[star], stars.sigma[star] = stars.around(star, in_transits(time, event), duration_d, settings)
     data = stars.series(star, time)
     if data is None:
         return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-
 CELLS = 64
 """Cadences from one entry of a lookup table to the next, where there is no gap."""
 
