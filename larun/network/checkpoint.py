@@ -1,7 +1,8 @@
 """Trainings that were killed go on: the whole state after every epoch, below the survey root.
 
 A checkpoint lies under the digest of all that decides the result: data, settings, software. Equal digest means the same
-training, so a run that finds one goes on from it, and ends with the weights of a run that was never killed.
+training, so a run that finds one goes on from it, and ends with the weights of a run that was never killed. The backend
+of Keras alone is not part of the digest: a training that was finished under JAX is exported under TensorFlow.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from larun.objects import Root
 
 log = logging.getLogger(__name__)
 
+_BACKEND = "software.backend"
+
 
 class Checkpoints:
     """Checkpoints of one training run, one file per stage of it.
@@ -31,13 +34,20 @@ class Checkpoints:
     root : Root
         Survey root.
     identity : dict
-        All that decides the result, as plain values.
+        All that decides the result, as plain values, from `larun.network.recipe.identity`.
     """
 
     def __init__(self, root: Root, identity: dict[str, Any]):
         self._root = root
         self._identity = json.dumps(identity, sort_keys=True, allow_nan=False)
-        self.digest = hashlib.sha256(self._identity.encode()).hexdigest()
+        software = {name: value for name, value in identity["software"].items() if name != "backend"}
+        shared = json.dumps(identity | {"software": software}, sort_keys=True, allow_nan=False)
+        self.digest = hashlib.sha256(shared.encode()).hexdigest()
+
+    @property
+    def url(self) -> str:
+        """Where they lie."""
+        return self._root.url_of(paths.checkpoints(self.digest))
 
     def save(self, stage: str, training: Training) -> None:
         """Replace the checkpoint of a stage, atomically."""
@@ -56,10 +66,12 @@ class Checkpoints:
     def load(self, stage: str, training: Training) -> None:
         """Bring a training to where its checkpoint is; nothing happens where there is none.
 
+        Of a training that was finished under another backend the weights of its best epoch are taken.
+
         Raises
         ------
         StoreError
-            The checkpoint cannot be read, or is that of another training.
+            The checkpoint cannot be read, is that of another training, or was left unfinished under another backend.
         """
         path = self._path(stage)
         if not self._root.exists(path):
@@ -70,13 +82,19 @@ class Checkpoints:
             identity, state = str(arrays["identity"]), json.loads(str(arrays["state"]))
         except (ValueError, KeyError, OSError) as error:
             raise StoreError(f"the checkpoint {self._root.url_of(path)} cannot be read: {error}. Delete it") from error
-        if identity != self._identity:
+        differences = _differences(json.loads(identity), json.loads(self._identity))
+        if differences not in ([], [_BACKEND]):
             raise StoreError(
                 f"the checkpoint {self._root.url_of(path)} is of another training, which differs in "
-                f"{', '.join(_differences(json.loads(identity), json.loads(self._identity)))}. Delete it"
+                f"{', '.join(differences)}. Delete it"
             )
-        state["best_weights"] = _numbered(arrays, "best")
-        training.restore(State(**state), _numbered(arrays, "variable"))
+        state = State(**state | {"best_weights": _numbered(arrays, "best")})
+        if differences and not training.is_over(state):
+            raise StoreError(
+                f"the checkpoint {self._root.url_of(path)} was begun with Keras on {state.backend}, not finished: "
+                f"give the same command with KERAS_BACKEND={state.backend} again, or delete it"
+            )
+        training.restore(state, [] if differences else _numbered(arrays, "variable"))
         log.info("%s goes on after epoch %d, training %s", stage, training.state.epoch, self.digest[:16])
 
     def discard(self) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import keras
 import numpy as np
 
 import larun
 from larun import paths
 from larun.bundles import CARD_FILE, FLOAT_FILE, INT8_FILE, Bundle, save_bundle, seal
 from larun.config import Settings, digest
-from larun.errors import InputError
+from larun.errors import InputError, RunFailed
 from larun.network import quantise
 from larun.network.bank import Curve
 from larun.network.card import model_card
@@ -43,6 +44,7 @@ from larun.network.plots import plot_files
 from larun.network.predictions import PREDICTIONS_FILE, predictions_table
 from larun.network.pretraining import Quiet, quiet_curves
 from larun.network.recipe import (
+    EXPORTING,
     identity,
     load_start,
     load_teachers,
@@ -96,6 +98,9 @@ def train(
         none of the architecture's.
     DeviceMemoryError
         A batch does not fit into the device's memory.
+    RunFailed
+        The network is trained under another backend than TensorFlow, which alone can export it: the same call under
+        TensorFlow writes the bundle.
     """
     root = Root(settings.root, settings.storage_options)
     require_network(settings)
@@ -163,6 +168,7 @@ def fit(
     run = Run(settings, start, teachers, quiet, checkpoints)
     state = run.train(parts[TRAIN], parts[VALIDATION], lambda state: progress(state.epoch), "network")
     progress(settings.training.epochs)
+    _require_export(checkpoints)
     files = quantise.export(
         run.network, quantise.representative_views(parts[TRAIN].views, parts[TRAIN].label, settings.training.seed)
     )
@@ -178,6 +184,16 @@ def fit(
         CARD_FILE: model_card(manifest).encode(),
     }
     return seal(manifest, files)
+
+
+def _require_export(checkpoints: Checkpoints | None) -> None:
+    """Say how to go on where the network is trained and cannot be written, as on a machine with JAX alone."""
+    backend = keras.backend.backend()
+    if checkpoints is not None and backend != EXPORTING:
+        raise RunFailed(
+            f"the network is trained and kept in {checkpoints.url}; Keras runs on {backend} here, and only {EXPORTING} "
+            f"writes TFLite. Give the same command with KERAS_BACKEND={EXPORTING}, and it writes the bundle"
+        )
 
 
 def _fitted(run: Run, train: LabelledViews, choosing: LabelledViews, stage: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -266,6 +282,7 @@ def _history(state: State) -> dict[str, Any]:
         "chosen_by": "mean average precision on the validation stars",
         "best_validation_ap": round(best["val_ap"], 5),
         "best_validation_loss": round(best["val_loss"], 5),
+        "backend": state.backend,
         "pretraining": state.pretraining or None,
     }
 

@@ -79,6 +79,8 @@ class State:
         Network's weights then.
     pretraining : dict
         What came before the first epoch, for the record; empty where nothing did.
+    backend : str
+        That Keras trains on.
     """
 
     epoch: int = 0
@@ -86,6 +88,7 @@ class State:
     best_epoch: int = 0
     best_weights: list[np.ndarray] = field(default_factory=list)
     pretraining: dict[str, Any] = field(default_factory=dict)
+    backend: str = field(default_factory=keras.backend.backend)
 
     @property
     def waited(self) -> int:
@@ -153,12 +156,16 @@ class Training:
         DeviceMemoryError
             The device has not enough memory for a batch.
         """
-        s, state = self.settings, self.state
-        while state.epoch < s.epochs and not (s.early_stopping and state.waited >= s.patience):
+        while not self.is_over(self.state):
             self._epoch()
-            after(state)
-        self.network.set_weights(state.best_weights)
-        return state
+            after(self.state)
+        self.network.set_weights(self.state.best_weights)
+        return self.state
+
+    def is_over(self, state: State) -> bool:
+        """Whether a state is the last: all epochs are done, or patience is exhausted."""
+        s = self.settings
+        return state.epoch >= s.epochs or (s.early_stopping and state.waited >= s.patience)
 
     def _epoch(self) -> None:
         state = self.state
@@ -183,8 +190,8 @@ class Training:
         return [ops.convert_to_numpy(variable) for variable in self._variables]
 
     def restore(self, state: State, variables: list[np.ndarray]) -> None:
-        """Be where `state` and `variables` of the same training were."""
-        for variable, value in zip(self._variables, variables, strict=True):
+        """Be where `state` and `variables` of the same training were; a training that is over needs no variables."""
+        for variable, value in zip(self._variables if variables else (), variables, strict=True):
             variable.assign(value)
         self.state = state
 

@@ -16,6 +16,9 @@ from larun.network.architectures import build
 from larun.network.labelled import LabelledViews
 from larun.objects import Root
 
+EXPORTING = "tensorflow"
+"""Backend of Keras that writes all formats of a bundle."""
+
 
 def require_network(settings: Settings) -> None:
     """Refuse a network that cannot be built or whose outputs a bundle has no place for, before anything is prepared.
@@ -23,8 +26,15 @@ def require_network(settings: Settings) -> None:
     Raises
     ------
     ConfigurationError
-        `model.options` holds an option that the architecture lacks, or asks for heads beside the classes.
+        `model.options` holds an option that the architecture lacks, or asks for heads beside the classes; settings are
+        to be searched under a backend that cannot export what comes of it.
     """
+    backend = keras.backend.backend()
+    if settings.training.tune and backend != EXPORTING:
+        raise ConfigurationError(
+            f"training.tune searches with KERAS_BACKEND={EXPORTING} alone, so that the settings are the same when it "
+            f"exports; Keras runs on {backend}. Search there, and give what was found"
+        )
     model = settings.model
     if isinstance(build(model.architecture, model.dropout, **model.options).output, dict):
         raise ConfigurationError(

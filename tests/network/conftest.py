@@ -16,6 +16,13 @@ SMALL = {
     "training": {"epochs": 10, "batch_size": 32},
 }
 
+PLAIN = (
+    SMALL
+    | {"model": {"name": "plain", "architecture": "spectral_cnn_plain"}}
+    | {"training": {"epochs": 3, "batch_size": 32, "learning_rate": 0.01}}
+)
+"""Quicker, and learns less."""
+
 KNOWN_WARNINGS = (
     # TensorFlow 2.21 with NumPy 2, whenever a variable becomes an array.
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",

@@ -9,17 +9,88 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import PLAIN
 
+from larun.bundles import load_bundle
+from larun.config import Settings
+from larun.errors import ConfigurationError, StoreError
+from larun.network import evaluate
+from larun.network import fit as fitting
 from larun.network.architectures import build
+from larun.network.checkpoint import Checkpoints
+from larun.network.optimise import Judged, Samples, State, Training, hard_targets
+from larun.network.recipe import require_network
+from larun.network.restore import load_network
+from larun.objects import Root
 
 DRIVER = Path(__file__).with_name("backend_step.py")
+JAX_DRIVER = Path(__file__).with_name("jax_driver.py")
+
+
+def under_jax(driver, folder):
+    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    return subprocess.run(
+        [sys.executable, driver, folder], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_training_under_jax_is_exported_under_tensorflow(data, tmp_path, monkeypatch):
+    ran = under_jax(JAX_DRIVER, tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(f"RunFailed: the network is trained and kept in {tmp_path}")
+    assert "KERAS_BACKEND=tensorflow, and it writes the bundle" in ran.stdout
+    root = Root(str(tmp_path))
+    assert not root.list("models")
+    (folder,) = root.list("training")
+    with np.load(tmp_path / folder / "network.npz") as file:
+        best = [file[f"best_{i}"] for i in range(sum(name.startswith("best_") for name in file.files))]
+    monkeypatch.setattr(fitting, "training_views", lambda *_: data)
+    monkeypatch.setattr(evaluate, "BOOTSTRAPS", 5)
+    epochs = []
+    spec = fitting.train(Settings(root=str(tmp_path), **PLAIN), epochs.append)
+    assert epochs == [3], "nothing is trained again"
+    bundle = load_bundle(spec, root)
+    assert bundle.manifest["training"]["backend"] == "jax"
+    assert bundle.manifest["training"]["epochs_run"] == 3
+    weights = load_network(bundle).get_weights()
+    assert len(weights) == len(best)
+    assert all(np.array_equal(a, b) for a, b in zip(weights, best, strict=True))
+    assert not root.list("training")
+
+
+def test_what_jax_left_unfinished_tensorflow_does_not_go_on_with(data, tmp_path):
+    settings = Settings(training={"epochs": 2}, augmentation={"enabled": False})
+    few, ones = data.take(np.arange(12)), np.ones(6, np.float32)
+
+    def training():
+        samples, judged = Samples(few.views, hard_targets(few.label, ones)), Judged(few.views, few.label, ones)
+        network = build("spectral_cnn_plain")
+        return Training(network, samples, judged, settings.training, settings.augmentation)
+
+    def checkpoints(backend):
+        return Checkpoints(Root(str(tmp_path)), {"data": "0", "software": {"keras": "3", "backend": backend}})
+
+    there, here = training(), training()
+    there.state = State(epoch=1, best_epoch=1, best_weights=there.network.get_weights(), backend="jax")
+    checkpoints("jax").save("network", there)
+    with pytest.raises(StoreError, match=r"begun with Keras on jax, not finished: .*KERAS_BACKEND=jax"):
+        checkpoints("tensorflow").load("network", here)
+    there.state.epoch = 2
+    checkpoints("jax").save("network", there)
+    checkpoints("tensorflow").load("network", here)
+    here.run(lambda state: pytest.fail("it is over"))
+    for ours, theirs in zip(here.network.get_weights(), there.network.get_weights(), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_settings_are_not_searched_where_nothing_can_be_exported(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ConfigurationError, match="searches with KERAS_BACKEND=tensorflow alone"):
+        require_network(Settings(training={"tune": 2}))
 
 
 def test_a_small_step_under_jax(tmp_path):
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    ran = subprocess.run(
-        [sys.executable, DRIVER, tmp_path], env=environment, capture_output=True, text=True, check=False
-    )
+    ran = under_jax(DRIVER, tmp_path)
     assert ran.returncode == 0, ran.stderr
     said = json.loads(ran.stdout.splitlines()[-1])
     assert said["backend"] == "jax"
