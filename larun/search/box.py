@@ -257,6 +257,45 @@ def _box(sums, i, box, whole):
 
 
 @njit(cache=True, nogil=True)
+def best_boxes(time, mean, weight, period, n_bins, width):
+    """Best box of one star at each of some periods.
+
+    Parameters
+    ----------
+    time : (bin,) float64
+        Days.
+    mean, weight : (bin,) float32
+        Flux and weight.
+    period : (period,) float64
+        Days.
+    n_bins : (period,) int32
+        Phase bins.
+    width : (period, duration) int32
+        Box widths in bins; 0 is skipped.
+
+    Returns
+    -------
+    t0, duration : (period,) float64
+        Mid-time of a box and its length, days; NaN where no box lies below the rest.
+    """
+    total = whole = 0.0
+    for b in range(len(mean)):
+        total += np.float64(mean[b] * weight[b])
+        whole += np.float64(weight[b])
+    level = total / whole
+    values = np.empty(len(mean), np.float32)
+    from_first = np.empty(len(time))
+    for b in range(len(mean)):
+        values[b] = (mean[b] - level) * weight[b]
+        from_first[b] = time[b] - time[0]
+    t0, duration = np.empty(len(period)), np.empty(len(period))
+    for p in range(len(period)):
+        t0[p], duration[p] = best_box(from_first, values, weight, period[p], n_bins[p], width[p])
+        t0[p] += time[0]
+    return t0, duration
+
+
+@njit(cache=True, nogil=True)
 def best_box(time, values, weights, period, nb, widths):
     """Best box of one star at one period.
 

@@ -11,7 +11,7 @@ from numba import njit
 from larun.config import SearchSettings
 from larun.lightcurve import Shard
 from larun.search.binning import bin_series, even_out
-from larun.search.box import best_box, spectra
+from larun.search.box import best_boxes, spectra
 from larun.search.flatten import Flat, flatten_around
 from larun.search.grid import Grid
 from larun.search.measure import measure
@@ -156,7 +156,7 @@ def best_events(stars: Flux, grid: Grid, settings: SearchSettings) -> Iterator[B
         if data is None:
             yield Best(None, "nothing is left to search after detrending")
             continue
-        own_time = time + np.interp(time, shard.time, own - shard.time)
+        own_time = _at_bins(time, shard.time, own)
         found = top_peaks(efficiency[star], grid.frequency, grid.baseline_d, settings.top_peaks)
         starts = _starts(own_time, mean[star], weight[star], efficiency[star], grid, found)
         box = refine(data, starts, settings)
@@ -169,17 +169,27 @@ def best_events(stars: Flux, grid: Grid, settings: SearchSettings) -> Iterator[B
         yield best if best.strong(MASKED_DETECTION) else replace(best, single=stars.single(star, own, data, settings))
 
 
+@njit(cache=True, nogil=True)
+def _at_bins(bins, time, own):
+    """Barycentric times of the bins of one star, given the shard's and its own times of the cadences."""
+    found = np.empty(len(bins))
+    k = 0
+    for b in range(len(bins)):
+        while k < len(time) - 2 and time[k + 1] <= bins[b]:
+            k += 1
+        before, after = own[k] - time[k], own[k + 1] - time[k + 1]
+        step = time[k + 1] - time[k]
+        share = (bins[b] - time[k]) / step if step > 0 else 0.0
+        found[b] = bins[b] + before + (after - before) * share
+    return found
+
+
 def _starts(time, mean, weight, efficiency, grid: Grid, found: np.ndarray) -> list[Box]:
     """Epoch and duration at the peaks of one star."""
-    level = np.sum(mean * weight, dtype=np.float64) / weight.sum(dtype=np.float64)
-    values = ((mean - level) * weight).astype(np.float32)
-    boxes = []
-    for peak in found:
-        period = 1.0 / grid.frequency[peak]
-        t0, duration = best_box(time - time[0], values, weight, period, grid.n_bins[peak], grid.width[peak])
-        if np.isfinite(t0):
-            boxes.append(Box(period, time[0] + t0, duration, 0.0, float(efficiency[peak])))
-    return boxes
+    period = 1.0 / grid.frequency[found]
+    t0, duration = best_boxes(time, mean, weight, period, grid.n_bins[found], grid.width[found])
+    known = zip(period.tolist(), t0.tolist(), duration.tolist(), efficiency[found].tolist(), strict=True)
+    return [Box(*box, 0.0, sde) for *box, sde in known if np.isfinite(box[1])]
 
 
 def further_events(stars: Flux, first: list[Best], grid: Grid, settings: SearchSettings) -> list[tuple[int, np.void]]:

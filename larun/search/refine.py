@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -193,7 +193,7 @@ def _total(values):
 def depths(data: Series, period: float, t0: float, duration: float) -> Depths:
     """Measure the transits of one box, days."""
     boxes = _records([Box(period, t0, duration, 0.0, 0.0)], data)
-    rate(data.exposures, boxes[0], _usual_duration(data))
+    rate(data.exposures, boxes[0], _usual_duration(data.cell_d))
     return _box(data, boxes[0]).depths
 
 
@@ -238,13 +238,14 @@ def _limits(data: Series, settings: SearchSettings) -> Limits:
     most_d = min((data.time[-1] - data.time[0]) / 2 * 1.02, settings.max_period_d)
     return Limits(
         shortest, max(longest, shortest), settings.max_duty_cycle,
-        settings.min_period_d / data.cell_d, most_d / data.cell_d, _usual_duration(data),
+        settings.min_period_d / data.cell_d, most_d / data.cell_d, _usual_duration(data.cell_d),
     )  # fmt: skip
 
 
-def _usual_duration(data: Series) -> float:
+@lru_cache(maxsize=16)
+def _usual_duration(cell_d: float) -> float:
     """Duration of the central transit of a Sun-like star at a period of one cell, cells."""
-    return float(transit_duration_h(data.cell_d)) / HOURS_PER_DAY / data.cell_d
+    return float(transit_duration_h(cell_d)) / HOURS_PER_DAY / cell_d
 
 
 def _records(boxes: list[Box], data: Series) -> np.ndarray:
