@@ -27,6 +27,8 @@ from larun.views import folding_period
 _DIGITS = {"float32": ".5g", "float64": ".10g"}
 """Digits that a value of each type is shown with."""
 
+_NOT_JUDGED = "nothing to judge"
+
 
 def write_report(
     root: Root,
@@ -143,7 +145,10 @@ def _thresholds(root: Root, product: Product, run: str) -> VetSettings:
 
 
 def _verdicts(row: dict[str, Any], logg: float, thresholds: VetSettings) -> list[dict[str, Any]]:
-    """Rows of the vetting table: flags first, then the tests that it passed, then what is not known."""
+    """Rows of the vetting table: flags first, then the tests that it passed, then what is not known.
+
+    Of two tests that raise one flag, where only one can be judged, the other is left out.
+    """
     said = vet.verdicts(
         row, radius=row["radius"], logg=logg, settings=thresholds, checks=(*vet.CHECKS, *vet.SECTOR_CHECKS)
     )
@@ -152,13 +157,15 @@ def _verdicts(row: dict[str, Any], logg: float, thresholds: VetSettings) -> list
             "name": verdict.check.flag.name.lower(),
             "value": f"{verdict.value:.3g} {verdict.check.unit}".strip() if np.isfinite(verdict.value) else "",
             "limit": f"{'>' if verdict.check.raised_above else '<'} {verdict.limit:.6g}",
-            "verdict": "flagged" if verdict.raised else "passed" if np.isfinite(verdict.value) else "nothing to judge",
+            "verdict": "flagged" if verdict.raised else "passed" if np.isfinite(verdict.value) else _NOT_JUDGED,
             "meaning": verdict.check.meaning,
             "paper": verdict.check.paper,
         }
         for verdict in said
     ]
-    return sorted(rows, key=lambda row: ("flagged", "passed", "nothing to judge").index(row["verdict"]))
+    judged = {row["name"] for row in rows if row["verdict"] != _NOT_JUDGED}
+    shown = [row for row in rows if row["verdict"] != _NOT_JUDGED or row["name"] not in judged]
+    return sorted(shown, key=lambda row: ("flagged", "passed", _NOT_JUDGED).index(row["verdict"]))
 
 
 def _parent(row: dict[str, Any]) -> dict[str, Any] | None:

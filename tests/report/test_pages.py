@@ -1,6 +1,7 @@
 """Pages of a swept sector: complete, self-contained, the same bytes each time."""
 
 import html.parser
+import re
 import shutil
 import time
 from pathlib import Path
@@ -111,6 +112,7 @@ def test_every_vetting_test_is_on_the_page_with_number_threshold_and_paper(swept
         assert check.paper in words
     radius = (row["depth_ppm"] * 1e-6) ** 0.5 * 9.731
     assert f"too deep passed {radius:.3g} R_Jup > 2 " in words
+    assert "too deep nothing to judge" not in words, "of a star whose radius is known the depth alone is no question"
     assert f"few transits passed {row['n_transits']} < 2 " in words
     assert "centroid shift nothing to judge > 0.3 " in words
     assert "flagged if" in words
@@ -129,6 +131,14 @@ def test_a_page_names_the_star_whose_signal_is_repeated():
     copy = {"parent": "TIC 7", "parent_arcsec": 42.0, "parent_how": "near"}
     assert pages_module._parent(copy) == {"name": "TIC 7", "arcsec": 42.0, "how": "near"}
     assert pages_module._parent({"parent": None}) is None
+
+
+def test_pages_have_colours_for_light_and_dark_screens(pages):
+    style = (pages / "index.html").read_text(encoding="utf-8").split("<style>")[1].split("</style>")[0]
+    light, dark = style.split("@media (prefers-color-scheme: dark)")[0], style.split("prefers-color-scheme: dark")[1]
+    names = set(re.findall(r"(--[a-z-]+):", light))
+    assert names == set(re.findall(r"(--[a-z-]+):", dark)), "each colour has its counterpart"
+    assert set(re.findall(r"var\((--[a-z-]+)\)", style)) <= names
 
 
 def test_pages_are_static_with_relative_links_that_lead_somewhere(pages):
