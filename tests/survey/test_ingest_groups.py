@@ -105,6 +105,24 @@ def test_only_so_many_are_held(root, monkeypatch, name, value):
     assert done == 12
 
 
+def test_arrays_are_used_again(root, tmp_path, undisturbed, monkeypatch):
+    """Memory does not grow with the number of chunks, and no row of an earlier one shows through."""
+    begin, begun = module.begin_columns, []
+
+    def counting(*arguments):
+        columns = begin(*arguments)
+        for values in columns.values():
+            values.view(np.uint8).fill(0x55)
+        begun.append(columns)
+        return columns
+
+    monkeypatch.setattr(module, "LOOK_AHEAD", 1)
+    monkeypatch.setattr(module, "begin_columns", counting)
+    ingest(root, [Scripted("mast")], settings=SETTINGS.model_copy(update={"fetch_threads": 1}))
+    assert tree(tmp_path / "root") == undisturbed
+    assert len(begun) == 2
+
+
 def test_an_outage_keeps_the_shards_before_it_and_the_next_run_goes_on(root, tmp_path, undisturbed):
     down = Scripted("mast", {17: [ArchiveOutage("maintenance until noon")]})
     with pytest.raises(ArchiveOutage, match="maintenance until noon"):
