@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+from numba import njit
+
+from larun.lanes import LANES, aligned, broadcast, count_less, least, load, magnitude, store, total
+
+
+def reduced(values, limit, sizes):
+    own = load(values, 0)
+    store(sizes, 0, magnitude(own))
+    return count_less(own, broadcast(limit)), total(own), least(own)
+
+
+@pytest.mark.parametrize("function", [reduced, njit(reduced)])
+def test_lanes_are_counted_summed_and_compared(function):
+    values, sizes = aligned(LANES, np.float32), aligned(LANES, np.float32)
+    values[:] = [3, -1, 0, 5, 2, 2, 2, -7, 8, 1, 1, 4, 6, -2, 9, 2]
+    below, whole, smallest = function(values, np.float32(2), sizes)
+    assert (below, whole, smallest) == (6, 35, -7)
+    np.testing.assert_array_equal(sizes, [3, 1, 0, 5, 2, 2, 2, 7, 8, 1, 1, 4, 6, 2, 9, 2])
+
+
+@pytest.mark.parametrize("function", [reduced, njit(reduced)])
+def test_nan_is_not_less(function):
+    values = np.full(LANES, np.nan, np.float32)
+    values[0] = 1
+    assert function(values, np.float32(2), np.empty(LANES, np.float32))[0] == 1
