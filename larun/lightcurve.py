@@ -171,14 +171,7 @@ class Shard:
     def barycentric_time(self, star: int) -> np.ndarray:
         """Barycentric time of one star, (cadence,) float64; the shard's own time where not known."""
         correction = self.time_correction[star]
-        time, missing = _sum_and_missing(self.time, correction)
-        if missing == 0:
-            return time
-        if missing == len(time):
-            return self.time.copy()
-        known = np.isfinite(correction)
-        index = np.arange(len(correction))
-        return self.time + np.interp(index, index[known], correction[known])
+        return _corrected(self.time, correction)
 
     def take(self, rows) -> Shard:
         """Shard of the given stars, in the given order; this one where these are all of its stars."""
@@ -196,14 +189,23 @@ class Shard:
 
 
 @njit(cache=True, nogil=True)
-def _sum_and_missing(time, correction):
-    """Times with their corrections, and how many of these are not finite."""
+def _corrected(time, correction):
+    """Times with their corrections; missing ones lie between their neighbours, or are those of the only one."""
     total = np.empty(len(time))
-    missing = 0
+    known = -1
     for k in range(len(time)):
         total[k] = time[k] + correction[k]
-        missing += not np.isfinite(correction[k])
-    return total, missing
+        if np.isfinite(correction[k]):
+            if known < k - 1:
+                after = np.float64(correction[k])
+                before = np.float64(correction[known]) if known >= 0 else after
+                for i in range(known + 1, k):
+                    total[i] = time[i] + before + (after - before) / (k - known) * (i - known)
+            known = k
+    last = np.float64(correction[known]) if known >= 0 else 0.0
+    for i in range(known + 1, len(time)):
+        total[i] = time[i] + last
+    return total
 
 
 @dataclass(frozen=True, slots=True)

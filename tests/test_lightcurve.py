@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from larun.errors import InputError
-from larun.lightcurve import QUALITY_MASKS, LightCurve, Shard, Star, shard_of
+from larun.lightcurve import QUALITY_MASKS, LightCurve, Shard, Star, _corrected, shard_of
 
 
 def curve(time, correction):
@@ -70,3 +70,13 @@ def test_default_masks_are_those_of_lightkurve():
         from lightkurve.utils import KeplerQualityFlags, TessQualityFlags
     assert QUALITY_MASKS["tess"] == TessQualityFlags.DEFAULT_BITMASK
     assert QUALITY_MASKS["kepler"] == QUALITY_MASKS["k2"] == KeplerQualityFlags.DEFAULT_BITMASK
+
+
+@pytest.mark.parametrize("known", [(), (3,), (0, 9), (2, 3, 7), range(10)])
+def test_missing_corrections_lie_between_their_neighbours(known):
+    time, correction = np.arange(10.0), np.full(10, np.nan, np.float32)
+    known = list(known)
+    correction[known] = np.random.default_rng(1).normal(0, 1e-3, len(known))
+    expected = time + (np.interp(time, known, correction[known]) if known else 0.0)
+    for function in (_corrected, _corrected.py_func):
+        np.testing.assert_allclose(function(time, correction), expected, rtol=1e-12)
