@@ -149,9 +149,17 @@ VIEW_LENGTH = 1024
 """Samples of one network input."""
 
 VIEW_DEFINITION: dict = {
-    "version": 1,
+    "version": 2,
     "length": VIEW_LENGTH,
-    "views": [["global", 256], ["odd", 128], ["even", 128], ["secondary", 128], ["depth", 128], ["sector", 256]],
+    "views": [
+        ["global", 256],
+        ["odd", 112],
+        ["even", 112],
+        ["secondary", 112],
+        ["depth", 112],
+        ["sector", 256],
+        ["measured", 64],
+    ],
     "half_width_durations": 2.5,
     "depth_scale": 2.0,
     "absolute_scale": 1e-3,

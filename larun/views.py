@@ -1,17 +1,18 @@
 """An event and its light curve as the one vector that the network reads.
 
 This is the only place that makes network inputs, for training, sweep and `examine` alike. A vector is a strip
-of six views, every sample within [-1, 1], so that one INT8 scale serves all of them:
+of six views and the measured quantities, every sample within [-1, 1], so that one INT8 scale serves all of them:
 
 ==========  =======  =====================================================================================
 view        samples  what it shows
 ==========  =======  =====================================================================================
 global      256      detrended flux folded with the period, the transit in the middle; depth units
-odd         128      transits 1, 3, 5, ... over five durations, detrended; depth units
-even        128      transits 2, 4, 6, ... over five durations, detrended; depth units
-secondary   128      five durations around the deepest dip at another phase, detrended; depth units
-depth       128      all transits over five durations, detrended; absolute, compressed
+odd         112      transits 1, 3, 5, ... over five durations, detrended; depth units
+even        112      transits 2, 4, 6, ... over five durations, detrended; depth units
+secondary   112      five durations around the deepest dip at another phase, detrended; depth units
+depth       112      all transits over five durations, detrended; absolute, compressed
 sector      256      undetrended flux against time; units of the noise, compressed
+measured    64       what the search measured of the event and of its light curve, see `larun.measured`
 ==========  =======  =====================================================================================
 
 Depth units: deviation from 1 over twice the event's depth, so the transit sits at -0.5 and its noise is
@@ -31,6 +32,7 @@ import numpy as np
 from numba import njit
 
 from larun.lightcurve import Shard
+from larun.measured import AROUND_CADENCES, AROUND_D, EXCURSIONS, excursions, measured
 from larun.schema import VIEW_DEFINITION, VIEW_LENGTH
 from larun.selection import point_to_point_scatter, select
 from larun.units import HOURS_PER_DAY, PPM
@@ -87,6 +89,9 @@ def shard_views(
         Within [-1, 1]; zero for a star that was not searched or whose event has no epoch or duration.
     """
     views = np.zeros((len(shard), VIEW_LENGTH), np.float32)
+    far = np.zeros((len(shard), len(EXCURSIONS)))
+    step_d = float(np.median(np.diff(shard.time))) if len(shard.time) > 1 else np.inf
+    around = max(AROUND_CADENCES, round(AROUND_D / step_d))
     for star, event in enumerate(events):
         period_d = folding_period(float(event["period_d"]), shard.time)
         ephemeris = (period_d, float(event["t0_btjd"]), float(event["duration_h"]) / HOURS_PER_DAY)
@@ -96,15 +101,21 @@ def shard_views(
             continue
         depth = float(event["depth_ppm"]) / PPM
         secondary = float(event["secondary_phase"])
-        event_view(
+        flux = np.ascontiguousarray(relative[star], dtype=np.float32)
+        noise = event_view(
             shard.barycentric_time(star),
-            np.ascontiguousarray(relative[star], dtype=np.float32),
+            flux,
             np.ascontiguousarray(detrended[star], dtype=np.float32),
             *ephemeris,
             depth if depth > 0 else 1.0 / PPM,
             secondary if np.isfinite(secondary) else 0.5,
             views[star],
         )
+        far[star] = excursions(flux, noise, around)
+    shown = np.flatnonzero(views.any(axis=1))
+    if len(shown):
+        places = view_slices()
+        views[shown, places["measured"]] = measured(events[shown], views[shown, places["sector"]], far[shown])
     return views
 
 
@@ -130,7 +141,12 @@ def event_view(time, relative, detrended, period_d, t0, duration_d, depth, secon
     secondary_phase : float
         Phase of the secondary view, the transit at 0.
     out : (1024,) float32
-        Written.
+        Written, but for the measured quantities.
+
+    Returns
+    -------
+    float
+        Scatter of successive cadences.
     """
     n = len(time)
     used = 0
@@ -175,7 +191,7 @@ def event_view(time, relative, detrended, period_d, t0, duration_d, depth, secon
         _local_view(position[first:inside], near[first:inside], views[1], depth_unit)
     start = GLOBAL + 4 * LOCAL
 
-    _sector_view(time, relative, detrended, position, out[start : start + SECTOR])
+    return _sector_view(time, relative, detrended, position, out[start : start + SECTOR])
 
 
 @njit(cache=True, nogil=True)
@@ -204,7 +220,7 @@ def _local_view(position, deviation, view, depth_unit):
 
 @njit(cache=True, nogil=True)
 def _sector_view(time, relative, detrended, position, out):
-    """Undetrended flux over the whole time span, in units of each bin's error, compressed."""
+    """Undetrended flux over the whole time span, in units of each bin's error, compressed; returns the noise."""
     n = len(time)
     first, last = np.inf, -np.inf
     for i in range(n):
@@ -212,7 +228,7 @@ def _sector_view(time, relative, detrended, position, out):
             first, last = min(first, time[i]), max(last, time[i])
     if not last > first:
         out[:] = 0.0
-        return
+        return 0.0
     deviation = np.empty(n, np.float32)
     for i in range(n):
         position[i] = (time[i] - first) / (last - first) * (SECTOR * 0.999999)
@@ -225,6 +241,7 @@ def _sector_view(time, relative, detrended, position, out):
         else:
             error = noise if counts[i] < 3 else noise * _MEDIAN_ERROR / math.sqrt(counts[i])
             out[i] = max(-1.0, min(1.0, math.asinh(out[i] / error) * _COMPRESSED_UNIT))
+    return noise
 
 
 @njit(cache=True, nogil=True)

@@ -60,7 +60,7 @@ def test_views_fill_the_vector_in_order():
     places = views.view_slices()
     assert [name for name, _ in VIEW_DEFINITION["views"]] == list(places)
     assert places["global"] == slice(0, 256)
-    assert places["sector"] == slice(768, 1024)
+    assert places["sector"] == slice(704, 960)
     assert sum(length for _, length in VIEW_DEFINITION["views"]) == VIEW_LENGTH
 
 
@@ -70,29 +70,29 @@ def test_the_transit_lies_in_the_middle_in_units_of_twice_its_depth(time):
     assert view["global"][124:132] == pytest.approx(-0.5, abs=1e-3)
     assert view["global"][:122] == pytest.approx(0.0, abs=1e-4)
     assert view["global"][134:] == pytest.approx(0.0, abs=1e-4)
-    # One duration of five is 25.6 of 128 bins: 51.2 to 76.8.
+    # One duration of five is 22.4 of 112 bins: 44.8 to 67.2.
     for name in ("odd", "even"):
-        assert view[name][54:74] == pytest.approx(-0.5, abs=1e-3)
-        assert view[name][:49] == pytest.approx(0.0, abs=1e-4)
-        assert view[name][80:] == pytest.approx(0.0, abs=1e-4)
+        assert view[name][47:65] == pytest.approx(-0.5, abs=1e-3)
+        assert view[name][:43] == pytest.approx(0.0, abs=1e-4)
+        assert view[name][70:] == pytest.approx(0.0, abs=1e-4)
     assert view["secondary"] == pytest.approx(0.0, abs=1e-4)
 
 
 def test_the_absolute_view_is_the_compressed_depth(time):
     view = strip(time, 1 + boxes(time))
-    assert view["depth"][54:74] == pytest.approx(-np.arcsinh(DEPTH / 1e-3) / np.arcsinh(1e3), abs=1e-4)
+    assert view["depth"][47:65] == pytest.approx(-np.arcsinh(DEPTH / 1e-3) / np.arcsinh(1e3), abs=1e-4)
 
 
 def test_odd_and_even_transits_are_told_apart(time):
     transit_no = np.round((time - EPOCH) / PERIOD)
     view = strip(time, 1 + np.where(transit_no % 2 == 0, 0.6, 1.4) * boxes(time))
-    assert view["odd"][60:68] == pytest.approx(-0.3, abs=1e-3)
-    assert view["even"][60:68] == pytest.approx(-0.7, abs=1e-3)
+    assert view["odd"][52:60] == pytest.approx(-0.3, abs=1e-3)
+    assert view["even"][52:60] == pytest.approx(-0.7, abs=1e-3)
 
 
 def test_the_secondary_view_follows_the_secondary_phase(time):
     flux = 1 + boxes(time) + boxes(time, 0.4 * DEPTH, EPOCH + 0.3 * PERIOD)
-    assert strip(time, flux, secondary_phase=0.3)["secondary"][60:68] == pytest.approx(-0.2, abs=1e-3)
+    assert strip(time, flux, secondary_phase=0.3)["secondary"][52:60] == pytest.approx(-0.2, abs=1e-3)
     assert strip(time, flux, secondary_phase=np.nan)["secondary"] == pytest.approx(0.0, abs=1e-4)
 
 
@@ -157,14 +157,14 @@ def test_barycentric_time_is_used(time):
     correction = np.full((1, len(time)), 0.05, np.float32)
     shifted = views.shard_views(shard_of_time(time, 1, correction), flux, flux, event())[0]
     local = shifted[views.view_slices()["odd"]]
-    assert local[54:74] == pytest.approx(-0.5, abs=1e-3)
+    assert local[47:65] == pytest.approx(-0.5, abs=1e-3)
 
 
 def test_a_single_transit_is_shown_once(time):
     flux = 1 + boxes(time)
     flux[np.abs(time - event()["t0_btjd"][0]) > 1] = 1
     view = strip(time, flux, period_d=np.nan)
-    assert view["even"][54:74] == pytest.approx(-0.5, abs=1e-3) or view["odd"][54:74] == pytest.approx(-0.5, abs=1e-3)
+    assert view["even"][47:65] == pytest.approx(-0.5, abs=1e-3) or view["odd"][47:65] == pytest.approx(-0.5, abs=1e-3)
     # 3 h of twice 27.4 d are less than a bin of the 256.
     assert (view["global"] < -0.1).sum() <= 2
 

@@ -30,7 +30,8 @@ def train(
     name: Annotated[str | None, typer.Option("--name", help="Name of the bundle.")] = None,
     version: Annotated[str | None, typer.Option("--version", help="Its version; by default the next number.")] = None,
     architecture: Annotated[
-        str | None, typer.Option("--architecture", help="Network: spectral_cnn, spectral_cnn_plain, wavenet.")
+        str | None,
+        typer.Option("--architecture", help="Network: spectral_cnn, spectral_cnn_plain, wavenet, perceptron."),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=0, help="Passes over the training views; 0 only prepares them.")

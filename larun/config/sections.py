@@ -204,12 +204,12 @@ class ModelSettings(Section):
     version: str = Field(
         "", pattern=r"^[A-Za-z0-9._-]*$", description="version of the bundle; empty for the next number, 0001 first"
     )
-    architecture: Literal["spectral_cnn", "spectral_cnn_plain", "wavenet"] = Field(
+    architecture: Literal["spectral_cnn", "spectral_cnn_plain", "wavenet", "perceptron"] = Field(
         "spectral_cnn", description="network to train"
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="options of the architecture: residual, skip, blocks, depth, ... of wavenet",
+        description="options of the architecture: residual, skip, blocks, depth, ... of wavenet; units of perceptron",
     )
     input_size: Literal[1024] = Field(1024, description="samples of a view; the view definition fixes it")
     num_classes: Literal[6] = Field(6, description="classes; the schema fixes them")
@@ -254,6 +254,9 @@ class TrainingSettings(Section):
     """Training of the network."""
 
     epochs: int = Field(40, ge=0, description="passes over the training views; 0 only prepares them")
+    real_weight: float = Field(
+        6.0, gt=0, description="weight of a real light curve beside one with an injected or simulated shape"
+    )
     batch_size: int = Field(64, ge=1, description="views per step")
     learning_rate: float = Field(2e-3, gt=0, description="learning rate, of the cosine its peak")
     schedule: Literal["cosine", "plateau", "constant"] = Field(
@@ -309,6 +312,9 @@ class AugmentationSettings(Section):
 
     enabled: bool = Field(True, description="whether views are varied at all")
     noise: float = Field(0.01, ge=0, description="standard deviation of the Gaussian noise that is added")
+    measured_noise: float = Field(
+        0.03, ge=0, description="standard deviation of the noise that is added to measured quantities"
+    )
     shift: float = Field(
         0.1, ge=0, lt=1, description="largest shift in time: of the sector view in lengths, else in durations"
     )

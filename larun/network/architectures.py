@@ -15,12 +15,18 @@ from keras import layers, ops
 
 from larun.errors import ConfigurationError
 from larun.network.wavenet import wavenet
-from larun.schema import CLASSES, VIEW_DEFINITION, VIEW_LENGTH
+from larun.schema import CLASSES, VIEW_LENGTH
+from larun.views import view_slices
 
 PLAIN_STAGES = ((16, 7, 4), (32, 5, 4), (48, 3, 4))
-LOCAL_STAGES = ((16, 5, 2), (24, 5, 2), (16, 3, 4))
-WIDE_STAGES = ((16, 5, 2), (24, 5, 2), (24, 3, 2))
+LOCAL_STAGES = ((8, 5, 2), (12, 5, 2), (8, 3, 4))
+WIDE_STAGES = ((8, 5, 2), (12, 5, 2), (12, 3, 2))
 """Filters, kernel size and pooling of the three stages."""
+
+SHOWN_UNITS = 16
+"""Size of the layer behind both columns, beside those of the measured quantities."""
+
+LOCAL_VIEWS = ("odd", "even", "secondary", "depth")
 
 
 def build(architecture: str, dropout: float = 0.2, **options: Any) -> keras.Model:
@@ -35,7 +41,8 @@ def build(architecture: str, dropout: float = 0.2, **options: Any) -> keras.Mode
     dropout : float
         Share of the units before the logits (of the features, for ``wavenet``) left out while training.
     **options
-        Of the architecture: those of `larun.network.wavenet.wavenet` and `perceptron`; the others have none.
+        Of the architecture: those of `larun.network.wavenet.wavenet`, `spectral_cnn` and `perceptron`;
+        `spectral_cnn_plain` has none.
 
     Returns
     -------
@@ -60,34 +67,49 @@ def spectral_cnn_plain(dropout: float = 0.2) -> keras.Model:
     """Three Conv1D-BatchNorm-ReLU-pool stages, global average, dense, dropout, six logits."""
     inputs = keras.Input((VIEW_LENGTH,), name="views")
     x = _stages(_series(inputs, VIEW_LENGTH, 1), PLAIN_STAGES, "conv")
-    x = layers.GlobalAveragePooling2D()(x)
-    return _head(inputs, x, 48, dropout, "spectral_cnn_plain")
+    x = layers.Dense(48, activation="relu", name="dense")(layers.GlobalAveragePooling2D()(x))
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(inputs, layers.Dense(len(CLASSES), name="logits")(x), name="spectral_cnn_plain")
 
 
-def spectral_cnn(dropout: float = 0.2) -> keras.Model:
-    """`spectral_cnn_plain`'s stages on each of two columns, sliced from the vector.
+def spectral_cnn(dropout: float = 0.2, *, width: float = 1.0, measured_units: Sequence[int] = (48, 32)) -> keras.Model:
+    """`spectral_cnn_plain`'s stages on each of two columns, sliced from the vector, beside the measured quantities.
 
     The four views around the event enter the local column as channels, sample by sample, so that its first
     stage can compare odd, even, secondary and all transits; global and sector view enter the wide column, two
-    samples of each per step. The local column keeps eight positions, because where a dip lies and how it is
-    shaped matters there; the wide one keeps averages and strongest responses.
+    samples of each per step. The local column keeps seven positions, because where a dip lies and how it is
+    shaped matters there; the wide one keeps averages and strongest responses. The measured quantities pass dense
+    layers of their own.
+
+    Parameters
+    ----------
+    dropout : float
+        Share of the units before the logits left out while training.
+    width : float
+        Multiplies the filters of all stages.
+    measured_units : sequence of int
+        Sizes of the layers that read the measured quantities.
     """
     inputs = keras.Input((VIEW_LENGTH,), name="views")
-    lengths = [length for _, length in VIEW_DEFINITION["views"]]
-    n_global, n_local, n_sector = lengths[0], lengths[1], lengths[-1]
-    n_views = len(lengths) - 2
+    places, n_views = view_slices(), len(LOCAL_VIEWS)
+    # One split: behind several slices of the vector the converter leaves a dense layer in float32.
+    edges = [places[name].start for name in ("odd", "sector", "measured")]
+    whole, local, sector, numbers = ops.split(inputs, edges, axis=1)
 
     # Transposed in three dimensions: behind a transpose of four the converter leaves the convolution in float32.
-    local = ops.reshape(inputs[:, n_global : n_global + n_views * n_local], (-1, n_views, n_local))
-    local = ops.reshape(layers.Permute((2, 1))(local), (-1, 1, n_local, n_views))
-    local = _stages(local, LOCAL_STAGES, "local")
+    local = layers.Permute((2, 1))(ops.reshape(local, (-1, n_views, local.shape[1] // n_views)))
+    local = ops.reshape(local, (-1, 1, local.shape[1], n_views))
+    local = _stages(local, _widened(LOCAL_STAGES, width), "local")
     local = ops.reshape(local, (-1, local.shape[2] * local.shape[3]))
-    wide = layers.Concatenate()(
-        [_series(inputs[:, :n_global], n_global // 2, 2), _series(inputs[:, -n_sector:], n_sector // 2, 2)]
-    )
-    wide = _stages(wide, WIDE_STAGES, "wide")
+    wide = layers.Concatenate()([_pairs(whole), _pairs(sector)])
+    wide = _stages(wide, _widened(WIDE_STAGES, width), "wide")
     x = [local, layers.GlobalAveragePooling2D()(wide), layers.GlobalMaxPooling2D()(wide)]
-    return _head(inputs, layers.Concatenate()(x), 24, dropout, "spectral_cnn")
+    x = layers.Dense(SHOWN_UNITS, activation="relu", name="dense")(layers.Concatenate()(x))
+    for number, size in enumerate(measured_units, 1):
+        numbers = layers.Dropout(0.5 * dropout, name=f"measured_{number}_dropout")(numbers)
+        numbers = layers.Dense(size, activation="relu", name=f"measured_{number}")(numbers)
+    x = layers.Dropout(dropout, name="dropout")(layers.Concatenate()([x, numbers]))
+    return keras.Model(inputs, layers.Dense(len(CLASSES), name="logits")(x), name="spectral_cnn")
 
 
 def perceptron(
@@ -123,6 +145,15 @@ def _series(flat, length: int, channels: int):
     return ops.reshape(flat, (-1, 1, length, channels))
 
 
+def _pairs(flat):
+    """Two successive samples per step."""
+    return _series(flat, flat.shape[1] // 2, 2)
+
+
+def _widened(stages, width: float):
+    return tuple((max(round(width * filters), 1), kernel, pool) for filters, kernel, pool in stages)
+
+
 def _stages(x, stages, name: str):
     for number, (filters, kernel, pool) in enumerate(stages, 1):
         x = layers.Conv2D(filters, (1, kernel), padding="same", use_bias=False, name=f"{name}_{number}")(x)
@@ -130,12 +161,6 @@ def _stages(x, stages, name: str):
         x = layers.ReLU(name=f"{name}_{number}_relu")(x)
         x = layers.MaxPooling2D((1, pool), name=f"{name}_{number}_pool")(x)
     return x
-
-
-def _head(inputs, x, units: int, dropout: float, name: str) -> keras.Model:
-    x = layers.Dense(units, activation="relu", name="dense")(x)
-    x = layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(inputs, layers.Dense(len(CLASSES), name="logits")(x), name=name)
 
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {

@@ -19,7 +19,7 @@ class Augmentation(keras.layers.Layer):
     """Vary views while training; does nothing otherwise.
 
     An epoch found by search is never off by more than a share of the duration, so local views are shifted by that;
-    the global view, in which the transit is one of many bins, is not shifted.
+    the global view, in which the transit is one of many bins, is not shifted. Measured quantities get noise alone.
 
     Parameters
     ----------
@@ -41,11 +41,13 @@ class Augmentation(keras.layers.Layer):
         super().__init__(**kwargs)
         self.settings = settings
         self.seed_generator = keras.random.SeedGenerator(seed)
-        start, length, in_depth, partner, shift = _layout(parts)
+        start, length, in_depth, partner, shift, numbers = _layout(parts)
         self._start, self._length = start, length
         self._place = np.arange(VIEW_LENGTH) - start
         self._in_depth, self._partner = in_depth, partner
         self._shift = shift
+        self._series = 1.0 - numbers
+        self._noise = settings.noise * self._series + settings.measured_noise * numbers
 
     def call(self, views, training=False):
         """Views of the same shape, (n, 1024)."""
@@ -54,11 +56,11 @@ class Augmentation(keras.layers.Layer):
         n = ops.shape(views)[0]
         s = self.settings
         views = ops.take_along_axis(views, self._indices(n), axis=1)
-        views = views * self._between(n, *s.scale)
+        views = views * (1.0 + self._series * (self._between(n, *s.scale) - 1.0))
         depth = self._between(n, *s.depth)
         views = views * (1.0 + self._in_depth * (depth - 1.0))
-        views = views + keras.random.normal(ops.shape(views), 0.0, 1.0, seed=self.seed_generator) * s.noise
-        keep = keras.random.uniform(ops.shape(views), seed=self.seed_generator) >= s.dropout
+        views = views + keras.random.normal(ops.shape(views), 0.0, 1.0, seed=self.seed_generator) * self._noise
+        keep = keras.random.uniform(ops.shape(views), seed=self.seed_generator) >= s.dropout * self._series
         return ops.clip(views * ops.cast(keep, views.dtype), -1.0, 1.0)
 
     def _between(self, n, low: float, high: float):
@@ -71,6 +73,7 @@ class Augmentation(keras.layers.Layer):
         start = ops.cast(self._start, "float32")
         if self.settings.mirror:
             mirrored = ops.cast(self._between(n, 0.0, 1.0) < 0.5, "float32")
+            mirrored = mirrored * self._series
             place = place * (1.0 - mirrored) + (self._length - 1.0 - place) * mirrored
             swapped = ops.cast(self._between(n, 0.0, 1.0) < 0.5, "float32")
             start = start * (1.0 - swapped) + ops.cast(self._partner, "float32") * swapped
@@ -111,8 +114,8 @@ class Mixup(keras.layers.Layer):
 
 
 def _layout(parts: Sequence[tuple[str, int]]):
-    """Start, length, whether in depth units, start of the swap partner, and unit of shift, per sample."""
-    start, length, in_depth, partner, shift = (np.zeros(VIEW_LENGTH, np.float32) for _ in range(5))
+    """Start, length, whether in depth units, start of the swap partner, unit of shift, whether measured, per sample."""
+    start, length, in_depth, partner, shift, numbers = (np.zeros(VIEW_LENGTH, np.float32) for _ in range(6))
     starts, at = {}, 0
     for name, n in parts:
         starts[name] = at
@@ -122,7 +125,8 @@ def _layout(parts: Sequence[tuple[str, int]]):
     for name, n in parts:
         view = slice(starts[name], starts[name] + n)
         start[view], length[view] = starts[name], n
-        in_depth[view] = name not in ("depth", "sector", "window")
+        in_depth[view] = name not in ("depth", "sector", "window", "measured")
         partner[view] = starts[swap.get(name, name)]
-        shift[view] = {"sector": n, "window": n, "global": 0.0}.get(name, n / durations)
-    return start, length, in_depth, partner, shift
+        numbers[view] = name == "measured"
+        shift[view] = {"sector": n, "window": n, "global": 0.0, "measured": 0.0}.get(name, n / durations)
+    return start, length, in_depth, partner, shift, numbers

@@ -10,7 +10,7 @@ import numpy as np
 
 from larun.config import Settings
 from larun.network.bank import UNLABELLED, Curve, read_bank, read_hosts
-from larun.network.examples import ANOMALY, BINARY, NOISE, PLANET, STELLAR, Example, example_views
+from larun.network.examples import ANOMALY, ARTEFACT, BINARY, NOISE, PLANET, STELLAR, Example, example_views
 from larun.network.injection import HOUR_D, Host, draw_label, inject
 from larun.network.labelled import HYBRID, REAL, SIMULATED, LabelledViews, concatenate
 from larun.network.simulated import simulated_views
@@ -80,7 +80,8 @@ def plan(
     """Choose curves and hosts.
 
     A star gives at most a few pieces. Half of the injections go to hosts of short cadence and half to the
-    others, so that no class is bound to a cadence; planets, binaries and held-out stars are never hosts.
+    others, so that no class is bound to a cadence; planets, binaries and held-out stars are never hosts. Planets and
+    binaries go into variable stars and artefacts too, so that these alone never say what a star is.
     """
     rng = np.random.default_rng(seed)
     taken: dict[tuple[str, int], int] = {}
@@ -91,10 +92,10 @@ def plan(
         taken[key] = taken.get(key, 0) + 1
         if taken[key] <= limit:
             chosen.append(curve)
-    usable = [curve for curve in chosen if curve.label in (NOISE, STELLAR)] + hosts
+    usable = [curve for curve in chosen if curve.label in (NOISE, STELLAR, ARTEFACT)] + hosts
     usable = [curve for curve in usable if curve.star not in hold_out]
     short = [curve for curve in usable if curve.cadence_d <= SHORT_CADENCE_D]
-    long = [curve for curve in usable if curve.cadence_d > SHORT_CADENCE_D and curve.label != STELLAR]
+    long = [curve for curve in usable if curve.cadence_d > SHORT_CADENCE_D]
     load = {}
     for group in (short, long):
         others = long if group is short else short
@@ -110,8 +111,9 @@ def item_views(item: Item, settings: Settings) -> LabelledViews:
     """Views of a curve as it is, and of the shapes injected into it.
 
     Shapes go by turns into the curve and into the same curve with its slow variation divided out, but into a
-    variable star as it is only planets and binaries, since it already shows another class. The quieted curve is
-    an example of noise, hybrid because its trend was taken away, unless some of the variation is left.
+    variable star as it is only planets and binaries, since it already shows another class, and into an artefact these
+    alone. The quieted curve is an example of noise, hybrid because its trend was taken away, unless some of the
+    variation is left or it is an artefact.
     """
     curve = item.curve
     fluxes, examples = [], []
@@ -122,17 +124,17 @@ def item_views(item: Item, settings: Settings) -> LabelledViews:
         rng = np.random.default_rng([settings.training.seed, zlib.crc32(curve.star.encode()), abs(int(curve.time[0]))])
         quiet = detrend(curve.flux[np.newaxis], curve.time, QUIETING_WINDOW_D)[0]
         sigma = point_to_point_scatter(quiet)
-        calm = _hourly_excess(quiet, sigma, curve.cadence_d) < MAX_HOURLY_EXCESS
+        calm = curve.label != ARTEFACT and _hourly_excess(quiet, sigma, curve.cadence_d) < MAX_HOURLY_EXCESS
         if calm:
             fluxes.append(quiet)
             examples.append(Example(curve.star, NOISE, HYBRID, "quieted"))
         for turn in range(item.injections if 0 < sigma < MAX_HOST_SCATTER else 0):
             label = draw_label(rng)
             shape = inject(label, Host(curve.time, curve.cadence_d, sigma), rng)
-            variable = curve.label == STELLAR and label not in (PLANET, BINARY)
-            if variable and not calm:
+            other = curve.label in (STELLAR, ARTEFACT) and label not in (PLANET, BINARY)
+            if other and not calm:
                 continue
-            fluxes.append((quiet if turn % 2 or variable else curve.flux) * shape.flux.astype(np.float32))
+            fluxes.append((quiet if turn % 2 or other else curve.flux) * shape.flux.astype(np.float32))
             known = (shape.ephemeris,) if shape.ephemeris else ()
             loss = 1.0 - shape.flux if label == ANOMALY else None
             examples.append(Example(curve.star, label, HYBRID, shape.kind, known, loss))

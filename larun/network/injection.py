@@ -28,6 +28,10 @@ SHARES = {
 """Share of each class among injected shapes."""
 
 
+SINGLE_SHARE = 0.12
+"""Share of the planets that transit once within their light curve."""
+
+
 @dataclass(frozen=True)
 class Host:
     """Light curve that receives a shape.
@@ -87,20 +91,23 @@ def draw_label(rng: np.random.Generator) -> int:
 
 
 def planet(host: Host, rng: np.random.Generator) -> Injected:
-    """Transiting planet: period 0.5 to 13 d, total SNR 8 to 400, at most 3.5 % deep."""
+    """Transiting planet: period 0.5 to 13 d, or one transit in the light curve; SNR 8 to 400, at most 3.5 % deep."""
     mass = rng.uniform(0.25, 1.6)
     radius = float(radius_of(mass)) * rng.uniform(0.9, 1.5)
-    period = _log_uniform(rng, 0.5, min(13.0, 0.48 * host.span_d))
+    once = rng.random() < SINGLE_SHARE
+    span = host.span_d
+    period = _log_uniform(rng, span, 6 * span) if once else _log_uniform(rng, 0.5, min(13.0, 0.48 * span))
     axis = max(float(scaled_axis(period, mass, radius)), 2.0)
     impact = rng.uniform(0.0, 0.9)
     duration = float(transit_duration_d(period, axis, impact, 0.05))
-    in_transit = max(duration / host.cadence_d * host.span_d / period, 2.0)
-    snr = _log_uniform(rng, 8.0, 60.0) if rng.random() < 0.7 else _log_uniform(rng, 60.0, 400.0)
+    in_transit = max(duration / host.cadence_d * (1.0 if once else span / period), 2.0)
+    snr = _log_uniform(rng, 15.0 if once else 8.0, 60.0) if rng.random() < 0.7 else _log_uniform(rng, 60.0, 400.0)
     depth = float(np.clip(snr * host.sigma / np.sqrt(in_transit), 5e-5, 0.035))
     limb = tuple(float(u) for u in limb_darkening(rng.uniform(3200, 6800)))
     dip = eclipses.transit(period, float(np.sqrt(depth)), axis, impact, limb, host.cadence_d)
-    epoch = host.time[0] + rng.uniform(0, period)
-    return Injected("planet", dip.at(host.time, period, epoch), Ephemeris(period, epoch, duration * HOURS_PER_DAY))
+    epoch = host.time[0] + (rng.uniform(0.02, 0.98) * span if once else rng.uniform(0, period))
+    known = Ephemeris(period, epoch, duration * HOURS_PER_DAY)
+    return Injected("single_transit" if once else "planet", dip.at(host.time, period, epoch), known)
 
 
 def binary(host: Host, rng: np.random.Generator) -> Injected:
@@ -134,7 +141,7 @@ def binary(host: Host, rng: np.random.Generator) -> Injected:
 
 def stellar(host: Host, rng: np.random.Generator) -> Injected:
     """Spots, pulsations, RR Lyrae, or flares."""
-    amplitude = min(host.hourly * _log_uniform(rng, 6.0, 400.0), 0.3)
+    amplitude = min(host.hourly * _log_uniform(rng, 1.5, 400.0), 0.3)
     kind = str(rng.choice(["spots", "delta_scuti", "gamma_doradus", "rr_lyrae", "flares"], p=[0.4, 0.2, 0.2, 0.1, 0.1]))
     if kind == "spots":
         flux = variability.spots(host.time, _log_uniform(rng, 0.3, 12.0), amplitude, rng)

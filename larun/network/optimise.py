@@ -20,6 +20,7 @@ from larun.config import AugmentationSettings, TrainingSettings
 from larun.network.augmentation import Augmentation, Mixup
 from larun.network.distil import DistillationLoss, Teachers
 from larun.network.evaluate import mean_average_precision
+from larun.network.labelled import REAL
 from larun.network.memory import naming_batch_size
 from larun.schema import CLASSES
 
@@ -250,6 +251,16 @@ def class_weights(label: np.ndarray, kind: str) -> np.ndarray:
     share = np.bincount(label, minlength=len(CLASSES)) / len(label)
     weight = np.where(share > 0, np.maximum(share, 1e-12) ** -power, 0.0)
     return (weight / np.sum(weight * share)).astype(np.float32)
+
+
+def source_weights(source: np.ndarray, real_weight: float) -> np.ndarray:
+    """Weight of each view by what it comes from, (n,) float32, 1 on average.
+
+    Injected and simulated shapes are many because they are cheap; what classes are worth in a survey, and what else
+    looks like them there, only observed light curves say.
+    """
+    weight = np.where(source == REAL, real_weight, 1.0)
+    return (weight / weight.mean()).astype(np.float32)
 
 
 def hard_targets(label: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -130,18 +130,38 @@ def _renumbered(config: bytes) -> bytes:
 
 
 def without_names(model: bytes) -> bytes:
-    """A TFLite flatbuffer without the names of its tensors and its metadata, which nothing reads."""
+    """A TFLite flatbuffer without the names of its tensors and its metadata, which nothing reads.
+
+    Tensors that are computed share one buffer, which is empty, where the converter writes one for each.
+    """
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
 
     graph = schema.ModelT.InitFromPackedBuf(model, 0)
     for subgraph in graph.subgraphs:
         for tensor in subgraph.tensors:
-            tensor.name = b""
+            tensor.name = None
+            if not _filled(graph.buffers[tensor.buffer]):
+                tensor.buffer = 0
+    _without_unused_buffers(graph)
     graph.metadata, graph.metadataBuffer, graph.signatureDefs, graph.description = None, None, None, b""
     builder = flatbuffers.Builder(len(model))
     builder.Finish(graph.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def _filled(buffer) -> bool:
+    return buffer.data is not None and len(buffer.data) > 0
+
+
+def _without_unused_buffers(graph) -> None:
+    """Number the buffers anew, without those that no tensor names; the first stays, it is the empty one."""
+    tensors = [tensor for subgraph in graph.subgraphs for tensor in subgraph.tensors]
+    kept = sorted({0, *(tensor.buffer for tensor in tensors)})
+    place = {old: new for new, old in enumerate(kept)}
+    for tensor in tensors:
+        tensor.buffer = place[tensor.buffer]
+    graph.buffers = [graph.buffers[old] for old in kept]
 
 
 def compare(files: dict[str, bytes], views: np.ndarray) -> dict[str, float]:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from larun.bundles import Bundle
 from larun.config import Settings
 from larun.network.architectures import build
 from larun.network.checkpoint import Checkpoints
 from larun.network.labelled import LabelledViews
-from larun.network.optimise import Judged, Samples, State, Training, class_weights, hard_targets
+from larun.network.optimise import Judged, Samples, State, Training, class_weights, hard_targets, source_weights
 from larun.network.pretraining import Quiet, teach
 from larun.network.restore import load_network, load_weights
 
@@ -58,9 +59,11 @@ class Run:
             load_weights(self.network, self.start)
         weights = class_weights(train.label, s.training.class_weights)
         self.record = {"class_weights": [round(float(w), 4) for w in weights]}
+        targets = hard_targets(train.label, weights)
+        targets *= source_weights(train.source, s.training.real_weight)[:, np.newaxis]
         training = Training(
             self.network,
-            Samples(train.views, hard_targets(train.label, weights)),
+            Samples(train.views, targets),
             Judged(validation.views, validation.label, weights),
             s.training,
             s.augmentation,

@@ -12,8 +12,8 @@ from larun.config import Settings
 from larun.lightcurve import Shard
 from larun.network.infer import Classifier
 from larun.schema import CLASSES, EVENT_COLUMNS, EventFlag, empty_events
-from larun.search.events import mask_transits
 from larun.search.pipeline import search_shard
+from larun.search.rows import event_rows, without_earlier
 from larun.views import shard_views
 
 
@@ -94,10 +94,7 @@ def _blank(n: int) -> Classified:
 
 def _classify(shard: Shard, settings: Settings, classifier: Classifier) -> Classified:
     found = search_shard(shard, settings.search)
-    star = np.concatenate([np.arange(len(shard)), found.further_star])
-    order = np.argsort(star, kind="stable")
-    star, events = star[order], np.concatenate([found.events, found.further])[order]
-    searched = np.append(found.searched, np.ones(len(found.further), bool))[order]
+    star, events, searched = event_rows(found)
     reason = tuple(found.reason[k] if event == 1 else "" for k, event in zip(star, events["event"], strict=True))
     radius, logg = ([getattr(shard.stars[k], name) for k in star] for name in ("radius", "logg"))
     flags = vet.flag(events, radius=radius, logg=logg, settings=settings.vet)
@@ -105,7 +102,7 @@ def _classify(shard: Shard, settings: Settings, classifier: Classifier) -> Class
     probabilities = np.full((len(star), len(CLASSES)), np.nan, np.float32)
     done = np.flatnonzero(searched)
     if len(done):
-        flat = _without_earlier(shard, found.detrended, star[done], events[done])
+        flat = without_earlier(shard, found.detrended, star[done], events[done])
         views = shard_views(shard.take(star[done]), found.relative[star[done]], flat, events[done])
         probabilities[done] = classifier.probabilities(views)
     return Classified(star, events, probabilities, searched, reason)
@@ -114,13 +111,3 @@ def _classify(shard: Shard, settings: Settings, classifier: Classifier) -> Class
 def _single(events: np.ndarray) -> np.ndarray:
     single = np.isnan(events["period_d"]) & np.isfinite(events["t0_btjd"])
     return np.where(single, np.uint32(EventFlag.SINGLE_TRANSIT), np.uint32(0))
-
-
-def _without_earlier(shard: Shard, detrended: np.ndarray, star: np.ndarray, events: np.ndarray) -> np.ndarray:
-    """Flux of each event with the earlier events of its star masked, as it was found."""
-    flat = detrended[star]
-    for row in np.flatnonzero(events["event"] > 1):
-        time = shard.barycentric_time(star[row])
-        for earlier in np.flatnonzero(star[:row] == star[row]):
-            mask_transits(flat[row], time, events[earlier])
-    return flat

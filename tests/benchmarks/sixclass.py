@@ -4,8 +4,12 @@
 last line. Scored are the labelled curves of DIR (of the second one where `--test` names it) whose star the bundle's own
 split does not name as a star of training or validation; a bundle without a split is refused.
 
-A star's probabilities are the mean over its light curves. Nothing is left out because the search missed it: a planet
-that was not found counts as the class that the network gives to what was found instead.
+`of_star` says how the events of a star's light curves are joined. Nothing is left out because the search missed it: a
+planet that was not found counts as the class that the network gives to what was found instead.
+
+With ``--folds N`` the shipped recipe is trained N times, and every labelled star of --data is scored by a network that
+was trained without it, see `tests.benchmarks.sixclass_folds`: many more stars decide what a change of the recipe is
+worth than those that one bundle has held out.
 
 Besides: the controls of the data's README (2-min noise, FFI planets) beside the others of their class; every collection
 apart; and the open-set test: shapes of kinds that no training ever injects (`UNSEEN`), in quiet curves of scored stars,
@@ -20,12 +24,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from larun.bundles import Bundle, load_bundle
-from larun.config import Settings
+from larun.config import DATA_FOLDER, Settings, load
 from larun.errors import BundleError
 from larun.network.bank import Curve, read_bank, read_hosts
 from larun.network.curves import recall_at_precision
@@ -35,8 +40,8 @@ from larun.network.labelled import SPLIT_FILE, TEST, read_split
 from larun.objects import Root
 from larun.schema import CLASSES
 from larun.survey.classify import classify_shard
-from larun.views import point_to_point_scatter
 from tests.benchmarks.machine import machine, versions
+from tests.benchmarks.unseen import UNSEEN, unseen
 
 NOISE, PLANET, ANOMALY = (CLASSES.index(name) for name in ("noise", "planetary_transit", "unknown_anomaly"))
 PRECISION = 0.90
@@ -47,7 +52,7 @@ CONTROLS = {
     "noise of 2 min": (NOISE, ("ucd_flares",)),
     "planets of full-frame images": (PLANET, ("lcs_demo", "wasp100", "toi2000")),
 }
-OPEN_SET_CURVES = 120
+RECIPE = str(DATA_FOLDER / "bundles" / "default.toml")
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,16 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--bundle", default="default", help="bundle below --root, or a folder")
     parser.add_argument("--root", default="survey", help="survey root of the bundle")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--folds", type=int, help="train anew and score every star of --data, in so many folds")
+    parser.add_argument("--config", default=RECIPE, help="settings of these trainings")
+    parser.add_argument("--cache", default="/tmp/sixclass", help="folder in which their views are kept")
     given = parser.parse_args(arguments)
-    bundle = load_bundle(given.bundle, Root(given.root))
     started = time.process_time()
-    result = measure(bundle, given.data, given.test)
+    if given.folds:
+        settings = load(given.config, dataset={"data": given.data})
+        result = measure_folds(settings, given.folds, Path(given.cache))
+    else:
+        result = measure(load_bundle(given.bundle, Root(given.root)), given.data, given.test)
     result |= {
         "cpu_s": round(time.process_time() - started, 1),
         "machine": machine(),
@@ -98,7 +109,7 @@ def measure(bundle: Bundle, data: str, test: str | None = None) -> dict[str, Any
     seen = trained_stars(bundle)
     bank = limited(read_bank(test or data))
     curves = [curve for curve in bank if curve.star not in seen]
-    scored = by_star(curves, settings, classifier)
+    scored = by_star(curves, classified(curves, settings, classifier))
     return {
         "benchmark": "sixclass",
         "bundle": f"{bundle.name}/{bundle.version}",
@@ -115,6 +126,44 @@ def measure(bundle: Bundle, data: str, test: str | None = None) -> dict[str, Any
         "ffi_planets": long_cadence(curves, settings, classifier),
         "open_set": open_set(curves, [h for h in read_hosts(test or data) if h.star not in seen], scored, classifier),
     }
+
+
+def measure_folds(settings: Settings, folds: int, cache: Path) -> dict[str, Any]:
+    """Figures of a recipe over all stars of its folder, each scored by a network that was trained without it."""
+    from tests.benchmarks.sixclass_folds import probabilities_by_fold
+
+    curves = limited(read_bank(settings.dataset.data))
+    said, record = probabilities_by_fold(settings, curves, folds, cache)
+    scored = by_star(curves, said)
+    return {
+        "benchmark": "sixclass",
+        "folds": folds,
+        **record,
+        "light_curves": len(curves),
+        "stars": {name: int(np.sum(scored.label == k)) for k, name in enumerate(CLASSES)},
+        "stars_that_cannot_be_searched": int(np.sum(~scored.searched)),
+        **headline(scored),
+        "confusion": confusion(scored.probabilities.argmax(axis=1), scored.label).tolist(),
+        "collections": collections(scored),
+        "controls": controls(scored),
+        "planet_like": planet_like(scored),
+    }
+
+
+def planet_like(scored: Scored, most: int = 40) -> list[dict[str, Any]]:
+    """Stars of the largest planet probabilities, and all planets, in order."""
+    order = np.argsort(-scored.probabilities[:, PLANET], kind="stable")
+    return [
+        {
+            "rank": rank,
+            "star": str(scored.star[i]),
+            "is": CLASSES[scored.label[i]],
+            "said": CLASSES[scored.probabilities[i].argmax()],
+            "probability": round(float(scored.probabilities[i, PLANET]), 4),
+        }
+        for rank, i in enumerate(order, 1)
+        if rank <= most or scored.label[i] == PLANET
+    ]
 
 
 def trained_stars(bundle: Bundle) -> set[str]:
@@ -139,28 +188,42 @@ def limited(curves: Iterable[Curve]) -> list[Curve]:
     return kept
 
 
-def by_star(curves: list[Curve], settings: Settings, classifier: Classifier) -> Scored:
-    """Classify light curves and average over those of one star and label.
+def classified(curves: list[Curve], settings: Settings, classifier: Classifier) -> list[np.ndarray]:
+    """What is said of the events of each light curve, (event, 6), the best event first; none where it has none."""
+    said = (classify_shard(curve.shard(), settings, classifier).probabilities for curve in curves)
+    return [rows[np.isfinite(rows).all(axis=1)] for rows in said]
 
-    A star whose light curves are all too short to be searched is called noise: nothing was found.
-    """
-    groups: dict[tuple[str, int], list[Curve]] = {}
-    for curve in curves:
-        groups.setdefault((curve.star, curve.label), []).append(curve)
-    nothing = np.eye(len(CLASSES))[NOISE]
-    shares, searched = [], []
-    for members in groups.values():
-        said = [classify_shard(curve.shard(), settings, classifier).probabilities[0] for curve in members]
-        known = [p for p in said if np.isfinite(p).all()]
-        shares.append(np.mean(known, axis=0) if known else nothing)
-        searched.append(bool(known))
+
+def by_star(curves: list[Curve], said: list[np.ndarray]) -> Scored:
+    """Join what is said of the light curves of one star and label, see `of_star`."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for i, curve in enumerate(curves):
+        groups.setdefault((curve.star, curve.label), []).append(i)
+    rows = [[said[i] for i in members if len(said[i])] for members in groups.values()]
     return Scored(
         star=np.array([star for star, _ in groups], dtype=np.str_),
-        source=np.array([members[0].origin for members in groups.values()], dtype=np.str_),
+        source=np.array([curves[members[0]].origin for members in groups.values()], dtype=np.str_),
         label=np.array([label for _, label in groups], np.int64),
-        probabilities=np.array(shares).reshape(-1, len(CLASSES)),
-        searched=np.array(searched, bool),
+        probabilities=np.array([of_star(of_curves) for of_curves in rows]).reshape(-1, len(CLASSES)),
+        searched=np.array([bool(of_curves) for of_curves in rows]),
     )
+
+
+def of_star(of_curves: list[np.ndarray]) -> np.ndarray:
+    """Probabilities of a star, (6,), from those of the events of its light curves.
+
+    A planet that shows in one light curve, or as a further event beside a stronger one, makes its star a planet's: the
+    probability is that of at least one event being a planet's, each counted by itself. The other classes share the rest
+    as the best events of the light curves say on average. A star without any event is called noise: nothing was found.
+    """
+    if not of_curves:
+        return np.eye(len(CLASSES))[NOISE]
+    shares = np.mean([rows[0] for rows in of_curves], axis=0, dtype=np.float64)
+    planet = 1.0 - float(np.prod(1.0 - np.concatenate(of_curves)[:, PLANET].astype(np.float64)))
+    shares[PLANET] = 0.0
+    shares *= (1.0 - planet) / max(shares.sum(), 1e-12)
+    shares[PLANET] = planet
+    return shares
 
 
 def headline(scored: Scored) -> dict[str, Any]:
@@ -211,7 +274,8 @@ def long_cadence(curves: list[Curve], settings: Settings, classifier: Classifier
     planets = [curve for curve in curves if curve.label == PLANET]
     said = {}
     for name, wanted in (("full-frame", True), ("2 min and shorter", False)):
-        mine = by_star([c for c in planets if (c.cadence_d > LONG_CADENCE_D) == wanted], settings, classifier)
+        chosen = [c for c in planets if (c.cadence_d > LONG_CADENCE_D) == wanted]
+        mine = by_star(chosen, classified(chosen, settings, classifier))
         right = mine.probabilities.argmax(axis=1) == PLANET
         said[name] = {"stars": len(right), "right": int(right.sum())}
     return said
@@ -219,26 +283,10 @@ def long_cadence(curves: list[Curve], settings: Settings, classifier: Classifier
 
 def open_set(curves: list[Curve], hosts: list[Curve], scored: Scored, classifier: Classifier) -> dict[str, Any]:
     """Unseen shapes against all known classes, by the probability of an unknown anomaly."""
-    rng = np.random.default_rng(5)
     quiet = [c for c in curves if c.label == NOISE] + hosts
-    order = rng.permutation(len(quiet))[:OPEN_SET_CURVES]
-    settings, names, shares, stars = Settings(), [], [], []
-    for turn, index in enumerate(order):
-        host = quiet[index]
-        name = list(UNSEEN)[turn % len(UNSEEN)]
-        sigma = point_to_point_scatter(host.flux)
-        if not sigma > 0:
-            continue
-        hourly = sigma * np.sqrt(min(24 * host.cadence_d, 1.0))
-        depth = min(hourly * np.exp(rng.uniform(np.log(20), np.log(300))), 0.6)
-        flux = host.flux * (1 - depth * UNSEEN[name](host.time, rng)).astype(np.float32)
-        said = classify_shard(host.shard(flux), settings, classifier).probabilities[0]
-        if np.isfinite(said).all():
-            names.append(name)
-            shares.append(said)
-            stars.append(host.star)
-    known, unseen = scored.probabilities[:, ANOMALY], np.array(shares)[:, ANOMALY]
-    score, positive = np.concatenate([known, unseen]), np.arange(len(known) + len(unseen)) >= len(known)
+    names, shares = unseen(quiet, Settings(), classifier)
+    known, strange = scored.probabilities[:, ANOMALY], shares[:, ANOMALY]
+    score, positive = np.concatenate([known, strange]), np.arange(len(known) + len(strange)) >= len(known)
 
     def values(rows: np.ndarray) -> dict[str, float]:
         return {"auroc": auc(score[rows], positive[rows])}
@@ -246,65 +294,16 @@ def open_set(curves: list[Curve], hosts: list[Curve], scored: Scored, classifier
     by_kind = {
         name: round(auc(np.concatenate([known, part]), np.arange(len(known) + len(part)) >= len(known)), 4)
         for name in UNSEEN
-        if len(part := unseen[np.array(names) == name])
+        if len(part := strange[names == name])
     }
     said = np.bincount(np.argmax(shares, axis=1), minlength=len(CLASSES))
     return {
-        "unseen_curves": len(unseen),
+        "unseen_curves": len(strange),
         "known_stars": len(known),
         **_bootstrapped(values, len(score)),
         "auroc_by_kind": by_kind,
         "predicted": {name: int(n) for name, n in zip(CLASSES, said, strict=True) if n},
     }
-
-
-def _ringed_body(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One long dip between two pairs of short ones, as of a body with rings (J1407)."""
-    x = (time - _middle(time, rng)) / rng.uniform(0.15, 0.4)
-    rings = sum(np.abs(np.abs(x) - at) < 0.25 for at in (2.0, 3.2)) * 0.45
-    return np.where(np.abs(x) < 1.0, 1.0, rings)
-
-
-def _staircase(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Down in three steps and back at once."""
-    x = (time - _middle(time, rng)) / rng.uniform(0.3, 1.2)
-    return np.where((x > 0) & (x < 3), (np.floor(np.clip(x, 0, 2.99)) + 1) / 3, 0.0)
-
-
-def _pulse_train(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Short dips whose distances shrink, each as deep as the one before is long."""
-    at, gap, total = _middle(time, rng), rng.uniform(0.8, 1.6), np.zeros(len(time))
-    width = rng.uniform(0.06, 0.15)
-    for number in range(6):
-        total += (0.4 + 0.12 * number) * (np.abs(time - at) < width)
-        at += gap * 0.75**number
-    return np.minimum(total, 1.0)
-
-
-def _chirp(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A wave packet that quickens, dimming only."""
-    x = (time - _middle(time, rng)) / rng.uniform(1.0, 2.5)
-    return np.where((x > -1) & (x < 1), np.cos(0.5 * np.pi * x) ** 2 * np.sin(6 * (x + 1.5) ** 2) ** 2, 0.0)
-
-
-def _triangle(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Linear down over a day or two and linear up in a third of it."""
-    x = (time - _middle(time, rng)) / rng.uniform(0.6, 1.8)
-    return np.clip(np.where(x < 0, 1 + x, 1 - 3 * x), 0, 1)
-
-
-def _middle(time: np.ndarray, rng: np.random.Generator) -> float:
-    return float(time[0] + rng.uniform(0.15, 0.75) * np.ptp(time))
-
-
-UNSEEN: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
-    "ringed_body": _ringed_body,
-    "staircase": _staircase,
-    "pulse_train": _pulse_train,
-    "chirp": _chirp,
-    "triangle": _triangle,
-}
-"""Loss of light between 0 and 1 of shapes that `larun.network.injection` and `larun.simulate` do not know."""
 
 
 def _bootstrapped(values: Callable[[np.ndarray], dict[str, float]], n: int, seed: int = 0) -> dict[str, Any]:

@@ -18,6 +18,17 @@ def test_views_in_logits_out(name):
     assert all(layer.kernel_size[0] == 1 for layer in stages)
 
 
+def test_a_wider_network_has_more_filters_and_reads_the_same_views():
+    plain, wide = build("spectral_cnn"), build("spectral_cnn", width=2.0, measured_units=(40,))
+    assert wide.get_layer("local_1").filters == 2 * plain.get_layer("local_1").filters
+    assert wide.get_layer("measured_1").units == 40
+    assert wide.input_shape == plain.input_shape
+    views = np.zeros((2, 1024), np.float32)
+    views[1, 960:] = 1.0
+    out = keras.ops.convert_to_numpy(plain(views))
+    assert not np.allclose(out[0], out[1])
+
+
 def test_a_perceptron_reads_its_part_alone():
     network = build("perceptron", first=100, last=140, units=(8, 4))
     assert network.count_params() == 40 * 8 + 8 + 8 * 4 + 4 + 4 * 6 + 6

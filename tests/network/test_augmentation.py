@@ -8,7 +8,7 @@ from larun.config import AugmentationSettings
 from larun.network.augmentation import Augmentation, Mixup
 from larun.views import view_slices
 
-STILL = AugmentationSettings(noise=0, shift=0, scale=(1, 1), depth=(1, 1), dropout=0, mirror=False)
+STILL = AugmentationSettings(noise=0, measured_noise=0, shift=0, scale=(1, 1), depth=(1, 1), dropout=0, mirror=False)
 
 
 def varied(views, seed=1, **changes):
@@ -36,11 +36,21 @@ def test_a_seed_repeats_itself(views):
 
 
 def test_noise_has_the_asked_size(views):
-    assert (varied(views, noise=0.01) - views).std() == pytest.approx(0.01, rel=0.02)
+    series, numbers = slice(0, view_slices()["measured"].start), view_slices()["measured"]
+    added = varied(views, noise=0.01, measured_noise=0.03) - views
+    assert added[:, series].std() == pytest.approx(0.01, rel=0.02)
+    assert added[:, numbers].std() == pytest.approx(0.03, rel=0.03)
 
 
 def test_dropout_zeroes_the_asked_share(views):
-    assert np.mean(varied(views, dropout=0.05) == 0) == pytest.approx(0.05, abs=0.003)
+    series = slice(0, view_slices()["measured"].start)
+    assert np.mean(varied(views, dropout=0.05)[:, series] == 0) == pytest.approx(0.05, abs=0.003)
+
+
+def test_measured_quantities_get_noise_alone(views):
+    numbers = view_slices()["measured"]
+    out = varied(views, shift=0.1, scale=(0.9, 1.1), depth=(0.8, 1.2), dropout=0.05, mirror=True)
+    assert np.array_equal(out[:, numbers], views[:, numbers])
 
 
 def test_depth_scales_only_views_in_units_of_the_depth(views):
@@ -55,7 +65,7 @@ def test_depth_scales_only_views_in_units_of_the_depth(views):
 
 
 def test_scale_changes_every_sample_of_a_view_alike(views):
-    factors = varied(views, scale=(0.9, 1.1)) / views
+    factors = (varied(views, scale=(0.9, 1.1)) / views)[:, : view_slices()["measured"].start]
     assert factors.std(axis=1) == pytest.approx(0.0, abs=1e-5)
     assert factors.min() >= 0.8999
     assert factors.max() <= 1.1001

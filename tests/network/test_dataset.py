@@ -33,7 +33,7 @@ def test_half_of_the_shapes_go_to_each_cadence_and_none_to_planets_or_held_out_s
     load = {item.curve.star: item.injections for item in items}
     assert sum(load[f"s{i}"] for i in range(6)) == pytest.approx(40, abs=3)
     assert sum(load.values()) == pytest.approx(80, abs=8)
-    assert all(load[star] == 0 for star in ("p", "e", "i", "v", "n3"))
+    assert all(load[star] == 0 for star in ("p", "e", "n3"))
     assert "h4" not in load
     assert all(item.injections for item in items if item.curve.label == UNLABELLED)
 
@@ -113,3 +113,10 @@ def test_simulated_signals_too_weak_to_be_seen_are_left_out(changes, kept):
     assert (found is not None) is kept
     if kept and changes["class6"] == "planetary_transit":
         assert found.ephemerides == (Ephemeris(2.0, 1326.0, 2.0),)
+
+
+def test_an_artefact_hosts_only_planets_and_binaries_and_is_never_noise():
+    data = dataset.item_views(dataset.Item(curve("i", ARTEFACT), 16), Settings())
+    kinds = {name for name in data.offered if name.startswith("hybrid")}
+    assert kinds == {"hybrid planetary_transit", "hybrid eclipsing_binary"}
+    assert data.offered["real instrument_artifact"] == 1

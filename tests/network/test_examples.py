@@ -11,8 +11,9 @@ from larun.schema import empty_events
 TIME = 1325.0 + np.arange(0, 27.0, 1 / 48)
 
 
-def event(period=3.0, t0=1326.0, duration_h=3.0):
+def event(period=3.0, t0=1326.0, duration_h=3.0, snr=20.0):
     record = empty_events(1)
+    record["snr"] = snr
     record["period_d"], record["t0_btjd"], record["duration_h"] = period, t0, duration_h
     return record[0]
 
@@ -36,6 +37,12 @@ def example(label, *known, loss=None):
 def test_a_planet_needs_its_period_and_epoch(period, t0, kept):
     truth = example(ex.PLANET, Ephemeris(9.1, 1330.0, 3.0), Ephemeris(3.0, 1326.0, 3.0))
     assert ex.shows(event(period, t0), truth, TIME) is kept
+
+
+def test_a_planet_as_weak_as_noise_is_not_shown():
+    truth = example(ex.PLANET, Ephemeris(3.0, 1326.0, 3.0))
+    assert ex.shows(event(snr=7.2), truth, TIME)
+    assert not ex.shows(event(snr=7.0), truth, TIME)
 
 
 def test_a_planet_without_an_ephemeris_is_not_shown():
@@ -79,3 +86,11 @@ def test_views_of_a_shard_are_those_of_the_search():
     assert data.offered == {"hybrid noise": 1, "hybrid planetary_transit": 2}
     middle = data.views[1, 256 + 60 : 256 + 68]
     assert middle == pytest.approx(-0.5, abs=0.12)
+
+
+@pytest.mark.parametrize(("t0", "kept"), [(1332.0, True), (1332.05, True), (1333.4, False)])
+def test_a_single_transit_must_lie_on_one_of_the_planet(t0, kept):
+    found = event(np.nan, t0)
+    assert ex.shows(found, example(ex.PLANET, Ephemeris(40.0, 1332.0, 3.0)), TIME) is kept
+    loss = 0.01 * np.exp(-0.5 * ((TIME - 1332.0) / 0.05) ** 2)
+    assert ex.shows(found, example(ex.ANOMALY, loss=loss), TIME) is kept

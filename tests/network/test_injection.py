@@ -65,3 +65,14 @@ def test_classes_are_drawn_by_their_shares():
 def test_the_scatter_of_an_hour_is_that_of_its_mean():
     assert host(120, 1e-3).hourly == pytest.approx(1e-3 / np.sqrt(30))
     assert host(7200, 1e-3).hourly == pytest.approx(1e-3)
+
+
+def test_some_planets_transit_once():
+    place = host(120)
+    shapes = [injection.planet(place, np.random.default_rng(seed)) for seed in range(120)]
+    once = [shape for shape in shapes if shape.kind == "single_transit"]
+    assert len(once) / len(shapes) == pytest.approx(injection.SINGLE_SHARE, abs=0.09)
+    for shape in once:
+        dimmed = np.flatnonzero(shape.flux < 1)
+        assert np.ptp(place.time[dimmed]) < 1.2 * shape.ephemeris.duration_h / 24 + 0.05
+        assert place.time[dimmed].mean() == pytest.approx(shape.ephemeris.t0, abs=0.6 * shape.ephemeris.duration_h / 24)

@@ -56,3 +56,8 @@ def test_the_best_epoch_has_the_highest_precision_and_among_equals_the_least_los
     assert state.better({"val_ap": 0.8, "val_loss": 0.4})
     assert not state.better({"val_ap": 0.8, "val_loss": 0.5})
     assert State().better({"val_ap": 0.0, "val_loss": 9.0})
+
+
+def test_real_light_curves_weigh_more():
+    source = np.array(["real", "hybrid", "simulated", "hybrid"])
+    assert optimise.source_weights(source, 3.0) == pytest.approx([2.0, 2 / 3, 2 / 3, 2 / 3])

@@ -57,8 +57,17 @@ def test_weights_are_quantised_per_channel_and_nothing_is_named(bundle):
 
     graph = schema.ModelT.InitFromPackedBuf(bundle.int8_model, 0)
     scales = [len(t.quantization.scale) for t in graph.subgraphs[0].tensors if t.quantization.scale is not None]
-    assert {16, 24} <= set(scales)
+    assert {12, 48} <= set(scales)
     assert not any(tensor.name for tensor in graph.subgraphs[0].tensors)
+
+
+def test_only_weights_and_constants_have_a_buffer_of_their_own(bundle):
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    graph = schema.ModelT.InitFromPackedBuf(bundle.int8_model, 0)
+    held = [buffer.data is not None and len(buffer.data) > 0 for buffer in graph.buffers]
+    assert held == [False] + [True] * (len(held) - 1)
+    assert {tensor.buffer for tensor in graph.subgraphs[0].tensors} == set(range(len(held)))
 
 
 def test_no_clock_is_in_the_keras_file(bundle):
