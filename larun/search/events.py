@@ -51,7 +51,7 @@ class Flux:
     Parameters
     ----------
     shard : Shard
-        For the times; its rows are those of `flux`.
+        For the times and centroids.
     flux : (star, cadence) float32
         Around 1, NaN where masked.
     sigma : (star,) float64
@@ -63,7 +63,7 @@ class Flux:
     flat : Flat
         Where they come from.
     rows : (star,) int64
-        Their rows in `flat`.
+        Their rows in `shard` and `flat`, which have the same.
     """
 
     shard: Shard
@@ -81,9 +81,11 @@ class Flux:
 
     def take(self, rows: list[int]) -> Flux:
         """The given stars."""
-        return replace(
-            self, shard=self.shard.take(rows), flux=self.flux[rows], sigma=self.sigma[rows], rows=self.rows[rows]
-        )
+        return replace(self, flux=self.flux[rows], sigma=self.sigma[rows], rows=self.rows[rows])
+
+    def time(self, star: int) -> np.ndarray:
+        """Barycentric time of one star, (cadence,) float64."""
+        return self.shard.barycentric_time(int(self.rows[star]))
 
     def around(
         self, star: int, hidden: np.ndarray, longest_d: float, settings: SearchSettings
@@ -113,8 +115,9 @@ class Flux:
 
     def point(self, star: int, time: np.ndarray, event: np.void) -> None:
         """Fill in what `larun.search.pointing` knows of an event."""
-        column, row = self.shard.centroid_col[star], self.shard.centroid_row[star]
-        measure_pointing(event, time, self.dumps, np.isfinite(self.flux[star]), column, row)
+        row = self.rows[star]
+        centroid = self.shard.centroid_col[row], self.shard.centroid_row[row]
+        measure_pointing(event, time, self.dumps, np.isfinite(self.flux[star]), *centroid)
 
 
 @dataclass(frozen=True)
@@ -146,17 +149,17 @@ class Best:
 
 def best_events(stars: Flux, grid: Grid, settings: SearchSettings) -> Iterator[Best]:
     """Yield the best periodic event of each star."""
-    shard = stars.shard
-    time, mean, weight = bin_series(stars.flux, shard.time, grid.bin_d)
+    at_spacecraft = stars.shard.time
+    time, mean, weight = bin_series(stars.flux, at_spacecraft, grid.bin_d)
     mean, weight = even_out(mean, weight)
     efficiency = efficiencies(spectra(time, mean, weight, stars.sigma, grid))
-    for star in range(len(shard)):
-        own = shard.barycentric_time(star)
+    for star in range(len(stars.flux)):
+        own = stars.time(star)
         data = stars.series(star, own)
         if data is None:
             yield Best(None, "nothing is left to search after detrending")
             continue
-        own_time = _at_bins(time, shard.time, own)
+        own_time = _at_bins(time, at_spacecraft, own)
         found = top_peaks(efficiency[star], grid.frequency, grid.baseline_d, settings.top_peaks)
         starts = _starts(own_time, mean[star], weight[star], efficiency[star], grid, found)
         box = refine(data, starts, settings)
@@ -221,7 +224,7 @@ def further_events(stars: Flux, first: list[Best], grid: Grid, settings: SearchS
     for number in range(1, settings.max_events + 1):
         again = []
         for star, best in last.items():
-            time = stars.shard.barycentric_time(star)
+            time = stars.time(star)
             mask_transits(left.flux[star], time, best.event)
             data = left.series(star, time)
             if number < settings.max_events and data is not None and _promising(data, best, settings):

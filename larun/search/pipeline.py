@@ -65,7 +65,8 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
     Searched
         A star that cannot be searched is not an error; it has a reason. With `settings.cotrend` a star's
         result depends on the others of the shard that are on its CCD, from `larun.search.cotrend.FEWEST_STARS` on,
-        and on their order; without it, and for a star that is searched alone, on none.
+        and on their order; without it, and for a star that is searched alone, on none, but for rounding of the box
+        statistic (1e-6).
     """
     relative, obstacles = relative_flux(shard, settings)
     events = empty_events(len(shard))

@@ -46,7 +46,7 @@ def restore_transits(stars: Flux, first: list[Best], settings: SearchSettings) -
         # Of a wave every trough would be hidden.
         if _worth_it(best, settings) and best.event["sinusoid_ratio"] < MOST_SINUSOID:
             before = stars.flux[star].copy(), stars.sigma[star]
-            time = stars.shard.barycentric_time(star)
+            time = stars.time(star)
             event = _again(stars, star, time, best.event, settings)
             if event is None or not event["snr"] >= best.event["snr"]:
                 stars.flux[star], stars.sigma[star] = before

@@ -178,7 +178,10 @@ def test_examine_says_the_same_as_the_shard(case, tmp_path):
 
 
 def test_bad_neighbours_change_nothing():
-    """All cases that can share a grid of cadences, in one shard with a good star."""
+    """All cases that can share a grid of cadences, in one shard with a good star.
+
+    Stars that share their weights are searched with factors made once, others with their own: equal to 1e-6.
+    """
     time, good = light_curve()
     same_grid = [case for case in CASES if len(bad(case)[0]) == len(time) and np.array_equal(bad(case)[0], time)]
     assert len(same_grid) >= 8
@@ -192,7 +195,8 @@ def test_bad_neighbours_change_nothing():
     alone = classify_shard(together.take([0]), SETTINGS, Judge(None))
     both = classify_shard(together, SETTINGS, Judge(None))
     assert set(both.star) == set(range(len(rows)))
-    assert both.events[0].tobytes() == alone.events[0].tobytes()
+    for name in alone.events.dtype.names:
+        np.testing.assert_allclose(both.events[name][0], alone.events[name][0], rtol=1e-5, err_msg=name)
 
 
 def test_one_low_outlier_is_no_planet_of_its_own():
@@ -235,6 +239,9 @@ def test_events_of_examine_are_those_of_a_shard(tmp_path):
     told = [answer, *answer["further"]]
     assert len(told) == len(events)
     for said, event in zip(told, events, strict=True):
-        for key, name in (("period_d", "period_d"), ("t0", "t0_btjd"), ("depth_ppm", "depth_ppm"), ("snr", "snr")):
-            assert said[key] == pytest.approx(float(event[name]), rel=1e-5)
+        for key, name in (("period_d", "period_d"), ("t0", "t0_btjd")):
+            assert said[key] == pytest.approx(float(event[name]), rel=1e-6)
+        # The flux that examine reads is rounded otherwise, and the scale of a trend goes in steps of half a per cent.
+        assert said["depth_ppm"] == pytest.approx(float(event["depth_ppm"]), abs=3e-3 * float(event["depth_err_ppm"]))
+        assert said["snr"] == pytest.approx(float(event["snr"]), rel=1e-4)
         assert said["flags"] == EventFlag(int(event["flags"])).names
