@@ -61,57 +61,51 @@ def view_slices() -> dict[str, slice]:
 
 
 def shard_views(
-    shard: Shard,
-    relative: np.ndarray,
-    detrended: np.ndarray,
-    events: np.ndarray,
-    searched: np.ndarray | None = None,
+    shard: Shard, star: np.ndarray, relative: np.ndarray, detrended: np.ndarray, events: np.ndarray
 ) -> np.ndarray:
-    """Views of one event of every star of a shard.
+    """Views of events of the stars of a shard.
 
     Parameters
     ----------
     shard : Shard
         The stars, for their barycentric times.
+    star : (event,) int
+        Row in the shard of each event's star.
     relative : (star, cadence) float32
         Flux over its median, not detrended, NaN where masked.
-    detrended : (star, cadence) float32
+    detrended : (event, cadence) float32
         Flux around 1, NaN where masked.
-    events : (star,) structured
+    events : (event,) structured
         Records of `larun.schema.event_dtype`; ``t0_btjd`` in the time system of the shard. A single transit is folded
         with a period of twice the data, which shows it once.
-    searched : (star,) bool, optional
-        Stars with an event; by default all.
 
     Returns
     -------
-    (star, 1024) float32
-        Within [-1, 1]; zero for a star that was not searched or whose event has no epoch or duration.
+    (event, 1024) float32
+        Within [-1, 1]; zero for an event without an epoch or duration.
     """
-    views = np.zeros((len(shard), VIEW_LENGTH), np.float32)
-    far = np.zeros((len(shard), len(EXCURSIONS)))
+    views = np.zeros((len(events), VIEW_LENGTH), np.float32)
+    far = np.zeros((len(events), len(EXCURSIONS)))
     step_d = float(np.median(np.diff(shard.time))) if len(shard.time) > 1 else np.inf
     around = max(AROUND_CADENCES, round(AROUND_D / step_d))
-    for star, event in enumerate(events):
+    for k, (row, event) in enumerate(zip(star, events, strict=True)):
         period_d = folding_period(float(event["period_d"]), shard.time)
         ephemeris = (period_d, float(event["t0_btjd"]), float(event["duration_h"]) / HOURS_PER_DAY)
         if not np.isfinite(ephemeris).all() or ephemeris[0] <= 0 or ephemeris[2] <= 0:
             continue
-        if searched is not None and not searched[star]:
-            continue
         depth = float(event["depth_ppm"]) / PPM
         secondary = float(event["secondary_phase"])
-        flux = np.ascontiguousarray(relative[star], dtype=np.float32)
+        flux = np.ascontiguousarray(relative[row], dtype=np.float32)
         noise = event_view(
-            shard.barycentric_time(star),
+            shard.barycentric_time(row),
             flux,
-            np.ascontiguousarray(detrended[star], dtype=np.float32),
+            np.ascontiguousarray(detrended[k], dtype=np.float32),
             *ephemeris,
             depth if depth > 0 else 1.0 / PPM,
             secondary if np.isfinite(secondary) else 0.5,
-            views[star],
+            views[k],
         )
-        far[star] = excursions(flux, noise, around)
+        far[k] = excursions(flux, noise, around)
     shown = np.flatnonzero(views.any(axis=1))
     if len(shown):
         places = view_slices()

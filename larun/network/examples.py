@@ -79,7 +79,7 @@ def example_views(shard: Shard, examples: Sequence[Example], settings: SearchSet
         if shows(events[row], examples[star[row]], shard.barycentric_time(star[row]))
     ]
     of, flat = star[kept], without_earlier(shard, found.detrended, star, events)[kept]
-    views = shard_views(shard.take(of), found.relative[of], flat, events[kept])
+    views = shard_views(shard, of, found.relative, flat, events[kept])
     columns = {name: [getattr(examples[k], name) for k in of] for name in ("label", "star", "source", "kind")}
     columns["start_d"] = [shard.barycentric_time(k)[0] for k in of]
     return labelled(views, columns, offered)

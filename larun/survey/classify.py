@@ -103,7 +103,7 @@ def _classify(shard: Shard, settings: Settings, classifier: Classifier) -> Class
     done = np.flatnonzero(searched)
     if len(done):
         flat = without_earlier(shard, found.detrended, star[done], events[done])
-        views = shard_views(shard.take(star[done]), found.relative[star[done]], flat, events[done])
+        views = shard_views(shard, star[done], found.relative, flat, events[done])
         probabilities[done] = classifier.probabilities(views)
     return Classified(star, events, probabilities, searched, reason)
 

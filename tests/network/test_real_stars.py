@@ -24,7 +24,7 @@ def bundle():
 def classified(path, bundle):
     shard = shard_of(read(path))
     found = search_shard(shard, SearchSettings())
-    views = shard_views(shard, found.relative, found.detrended, found.events, found.searched)
+    views = shard_views(shard, np.arange(len(shard)), found.relative, found.detrended, found.events)
     probabilities = Classifier(bundle).probabilities(views)[0]
     return found.events[0], CLASSES[int(np.argmax(probabilities))]
 
