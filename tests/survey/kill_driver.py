@@ -95,10 +95,10 @@ def note_writes(notes: Path) -> None:
     """Write the path of every store write, and of every deletion, to a file."""
     write, delete = objects._write_local, Root.delete
 
-    def noted(path, data):
+    def noted(path, pieces):
         with notes.open("a") as file:
             file.write(f"write {path}\n")
-        write(path, data)
+        write(path, pieces)
 
     def noted_deletion(root, path):
         if root.exists(path):
@@ -114,17 +114,18 @@ def die_at(path: Path, mode: str) -> None:
     """Kill this process at its first write of `path`, whatever its other threads are writing at that moment."""
     write, rename = objects._write_local, objects._rename
 
-    def deadly_write(written, data):
+    def deadly_write(written, pieces):
         if written != path:
-            write(written, data)
+            write(written, pieces)
             return
         if mode == "before":
             die()
         if mode == "torn":
+            data = b"".join(pieces)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}").write_bytes(data[: len(data) // 2])
             die()
-        write(path, data)
+        write(path, pieces)
         die()
 
     def deadly_rename(partial, renamed):
