@@ -23,15 +23,16 @@ from larun import objects
 from larun.objects import Root
 larun.survey.sweep.Classifier = Judge
 write = objects._write_local
-def deadly(path, data):
+def deadly(path, pieces):
     if sys.argv[3] in str(path):
         if sys.argv[4] == "after":
-            write(path, data)
+            write(path, pieces)
         else:
+            data = b"".join(pieces)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_name(f"{path.name}.0000{objects.PARTIAL_SUFFIX}").write_bytes(data[: len(data) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
-    write(path, data)
+    write(path, pieces)
 objects._write_local = deadly
 sweep(Root(sys.argv[2]), settings_of(sys.argv[2]))
 """
