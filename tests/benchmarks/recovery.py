@@ -205,6 +205,12 @@ def completeness(scored: list[Scored], names: list[str], limits: dict[str, float
     return cells
 
 
+def found_of_kind(scored: list[Scored], names: list[str]) -> dict:
+    """Light curves of one cadence: the thresholds that these alone would give, and what is found at them."""
+    limits = {name: threshold(scored, name) for name in names}
+    return {"thresholds": limits, "cells": completeness(scored, names, limits)}
+
+
 def at_least(cell: dict, other: str) -> bool:
     """Whether larun's share is that of another or less than one sigma of both together below it."""
     ours, theirs = cell["larun"], cell[other]
@@ -232,11 +238,7 @@ def summary(scored: list[Scored], peers: tuple[str, ...]) -> dict:
             for where, cell in every.items()
         },
         "by_kind": {
-            kind: {
-                name: cell["share"]
-                for name, cell in completeness([o for o in scored if o.kind == kind], names, limits)[everywhere].items()
-                if name != "n"
-            }
+            kind: found_of_kind([one for one in scored if one.kind == kind], [*best.values(), "larun"])
             for kind in sorted({one.kind for one in scored})
         },
     }
