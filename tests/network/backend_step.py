@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import keras
 import numpy as np
-from conftest import pretend_views
+from pretend import pretend_views
 
 from larun.config import Settings
 from larun.network.architectures import build

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from conftest import PLAIN, pretend_data
+from pretend import PLAIN, pretend_data
 
 from larun.config import Settings
 from larun.errors import LarunError

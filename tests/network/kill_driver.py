@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from conftest import SMALL, pretend_data
+from pretend import SMALL, pretend_data
 
 from larun.config import Settings
 from larun.network import fit

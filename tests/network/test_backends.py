@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import PLAIN
+from pretend import PLAIN
 
 from larun.bundles import load_bundle
 from larun.config import Settings
