@@ -87,6 +87,16 @@ def test_plan_survives(tmp_path):
     assert saved.targets[0].star == plan.targets[0].star
 
 
+def test_an_unchanged_plan_is_parsed_once(tmp_path):
+    root, other = Root(str(tmp_path / "one")), Root(str(tmp_path / "other"))
+    plan_of(10).save(root)
+    saved = load_plan(root, PRODUCT)
+    assert load_plan(root, PRODUCT) is saved
+    plan_of(4).save(other)
+    assert len(load_plan(other, PRODUCT).targets) == 4
+    assert load_plan(root, PRODUCT).digest == saved.digest
+
+
 def test_an_altered_plan_is_refused(tmp_path):
     root = Root(str(tmp_path))
     with pytest.raises(NotInStore):
