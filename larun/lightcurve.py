@@ -170,8 +170,7 @@ class Shard:
 
     def barycentric_time(self, star: int) -> np.ndarray:
         """Barycentric time of one star, (cadence,) float64; the shard's own time where not known."""
-        correction = self.time_correction[star]
-        return _corrected(self.time, correction)
+        return _corrected(self.time, self.time_correction[star])
 
     def take(self, rows) -> Shard:
         """Shard of the given stars, in the given order; this one where these are all of its stars."""

@@ -13,6 +13,9 @@ from numba import njit
 from larun.schema import VIEW_DEFINITION
 from larun.units import HOURS_PER_DAY
 
+PERCENTILES = (2, 5, 16, 84, 95, 98)
+"""Of the bins of the sector view."""
+
 LOGARITHMIC: dict[str, tuple[float, float]] = {
     "period": (0.4, 20.0),
     "duration": (0.6, 24.0),
@@ -76,7 +79,7 @@ LINEAR: dict[str, tuple[float, float]] = {
     "harmonic": (-1.0, 1.0),
     "bins_autocorrelation": (-1.0, 1.0),
     "bins_8_autocorrelation": (-1.0, 1.0),
-    **{f"bins_percentile_{q}": (-1.0, 1.0) for q in (2, 5, 16, 84, 95, 98)},
+    **{f"bins_percentile_{q}": (-1.0, 1.0) for q in PERCENTILES},
 }
 """Limits of the others."""
 
@@ -222,8 +225,7 @@ def _of_sector(sector: np.ndarray) -> dict[str, np.ndarray]:
         values[f"bins_{width}_spread"] = _spread(mean)
         values[f"bins_{width}_step"] = np.median(step, axis=1)
         values[f"bins_{width}_largest_step"] = step.max(axis=1)
-    percentiles = [2, 5, 16, 84, 95, 98]
-    for q, row in zip(percentiles, np.percentile(sector, percentiles, axis=1), strict=True):
+    for q, row in zip(PERCENTILES, np.percentile(sector, PERCENTILES, axis=1), strict=True):
         values[f"bins_percentile_{q}"] = row
     return values
 

@@ -16,15 +16,12 @@ from larun.store.tables import read_table
 
 def choose_published(root: Root, product: Product | None = None) -> tuple[Product, dict[str, Any]]:
     """The published sweep of `product`, or the only one there is, with its summary."""
-    sectors = published(root)["sectors"]
-    if not sectors:
-        raise NotInStore(f"{root.url} has no published sweep; run `larun sweep` first")
-    if product is None and len(sectors) > 1:
-        raise InputError(f"{root.url} has several published sweeps: {', '.join(sectors)}; choose one with --sector")
-    name = str(product) if product else next(iter(sectors))
-    if name not in sectors:
-        raise NotInStore(f"{root.url} has no published sweep of {name}; it has {', '.join(sectors)}")
-    return Product.from_zarr_path(f"{name}.zarr"), sectors[name]
+    sectors = _sectors(root)
+    if product is None:
+        product = _only(root, sectors)
+    if str(product) not in sectors:
+        raise NotInStore(f"{root.url} has no published sweep of {product}; it has {', '.join(sectors)}")
+    return product, sectors[str(product)]
 
 
 def find_published(
@@ -46,19 +43,28 @@ def find_published(
     InputError
         Several are; names them.
     """
-    names = list(published(root)["sectors"])
-    if not names:
+    return _only(root, _sectors(root), mission=mission, sector=sector, author=author)
+
+
+def _sectors(root: Root) -> dict[str, dict[str, Any]]:
+    """Summary of each published sweep, by the name of its product."""
+    sectors = published(root)["sectors"]
+    if not sectors:
         raise NotInStore(f"{root.url} has no published sweep; run `larun sweep` first")
-    asked = {"mission": mission, "sector": sector, "author": author}
+    return sectors
+
+
+def _only(root: Root, sectors: dict[str, dict[str, Any]], **asked: str | int | None) -> Product:
+    """The one product that has all the attributes that are asked for."""
     wanted = {name: value for name, value in asked.items() if value is not None}
     found = [
         product
-        for product in (Product.from_zarr_path(f"{name}.zarr") for name in names)
+        for product in (Product.from_zarr_path(f"{name}.zarr") for name in sectors)
         if all(getattr(product, name) == value for name, value in wanted.items())
     ]
     said = ", ".join(f"{name} {value}" for name, value in wanted.items())
     if not found:
-        raise NotInStore(f"{root.url} has no published sweep of {said}; it has {', '.join(names)}")
+        raise NotInStore(f"{root.url} has no published sweep of {said}; it has {', '.join(sectors)}")
     if len(found) > 1:
         several = (
             f"{root.url} has several published sweeps{f' of {said}' if said else ''}: {', '.join(map(str, found))}"

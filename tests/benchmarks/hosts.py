@@ -132,8 +132,7 @@ def without_transits(curve: Curve) -> np.ndarray:
     """Flux of a light curve, (cadence,) float32, NaN within one duration of each mid-time of its known planets."""
     flux = curve.flux.copy()
     for planet in curve.ephemerides:
-        offset = (curve.time - planet.t0 + 0.5 * planet.period_d) % planet.period_d - 0.5 * planet.period_d
-        flux[np.abs(offset) < planet.duration_h / HOURS_PER_DAY] = np.nan
+        flux[np.abs(_from_transit(curve.time, planet.period_d, planet.t0)) < planet.duration_h / HOURS_PER_DAY] = np.nan
     return flux
 
 
@@ -211,8 +210,9 @@ def _draw(time, exposure_d, detrended, rng) -> tuple[Planet | None, np.ndarray]:
         axis, impact = float(scaled_axis(period, mass, radius)), rng.uniform(0.0, 0.8)
         limb = tuple(float(u) for u in limb_darkening(teff_of(luminosity_of(mass), radius)))
         t0 = time[0] + rng.uniform(0, period)
-        offset = (time - t0 + 0.5 * period) % period - 0.5 * period
-        inside = good & (np.abs(offset) < 0.5 * float(transit_duration_d(period, axis, impact, 0.05)))
+        inside = good & (
+            np.abs(_from_transit(time, period, t0)) < 0.5 * float(transit_duration_d(period, axis, impact, 0.05))
+        )
         if len(np.unique(np.rint((time[inside] - t0) / period))) < 2:
             continue
         depth = snr * sigma / np.sqrt(inside.sum())
@@ -224,6 +224,11 @@ def _draw(time, exposure_d, detrended, rng) -> tuple[Planet | None, np.ndarray]:
         else:
             return Planet(period, t0, snr), (1 - loss).astype(np.float32)
     return None, np.ones(len(time), np.float32)
+
+
+def _from_transit(time: np.ndarray, period_d: float, t0: float) -> np.ndarray:
+    """Days from the nearest mid-transit."""
+    return (time - t0 + 0.5 * period_d) % period_d - 0.5 * period_d
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
