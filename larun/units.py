@@ -49,6 +49,24 @@ def to_btjd(time_d, time_format: str):
     return time_d - _BEFORE_BTJD_D[time_format]
 
 
+def from_mid_transit_d(time_d, period_d, t0):
+    """Time from the nearest mid-transit.
+
+    Parameters
+    ----------
+    time_d : float or ndarray
+        Times, days.
+    period_d, t0 : float or ndarray
+        Ephemeris, days, on the time scale of `time_d`.
+
+    Returns
+    -------
+    float or ndarray
+        Days, from minus half a period to half a period; negative before the transit.
+    """
+    return (time_d - t0 + 0.5 * period_d) % period_d - 0.5 * period_d
+
+
 def transit_duration_h(period_d, density_solar=1.0):
     """Duration of a central transit of a small planet on a circular orbit.
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from larun.schema import VIEW_DEFINITION, VIEW_LENGTH
-from larun.units import MAD_TO_SIGMA
+from larun.units import HOURS_PER_DAY, MAD_TO_SIGMA, from_mid_transit_d
 
 CLIP_SIGMA = 5.0
 """Flux this far above its neighbours is left out: flares and cosmic rays. Dips are kept, whatever their depth."""
@@ -126,8 +126,7 @@ def transit_mask(windows: Windows, period_d: float, t0: float, duration_h: float
     """Which samples lie in a transit, (n, 1024) bool."""
     step = windows.length_d / VIEW_LENGTH
     middle = windows.start_d[:, np.newaxis] + step * (np.arange(VIEW_LENGTH) + 0.5)
-    offset = (middle - t0 + 0.5 * period_d) % period_d - 0.5 * period_d
-    return np.abs(offset) < max(0.5 * duration_h / 24.0, 0.5 * step)
+    return np.abs(from_mid_transit_d(middle, period_d, t0)) < max(0.5 * duration_h / HOURS_PER_DAY, 0.5 * step)
 
 
 def _spikes(relative: np.ndarray) -> np.ndarray:

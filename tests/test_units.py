@@ -40,3 +40,11 @@ def test_durations_of_arrays():
 
 def test_zero_points_differ_by_the_known_number_of_days():
     assert units.BTJD_OFFSET_D - units.BKJD_OFFSET_D == 2167.0
+
+
+def test_time_from_the_nearest_transit():
+    """Mid-transits at 1325.5 and every 4 d: 1.5 d after one, on one, 1 d before one, and 1 d after an earlier one."""
+    times = np.array([1327.0, 1333.5, 1340.5, 1318.5])
+    assert units.from_mid_transit_d(times, 4.0, 1325.5).tolist() == [1.5, 0.0, -1.0, 1.0]
+    assert units.from_mid_transit_d(1327.0, np.array([4.0, 1.75]), 1325.5).tolist() == [1.5, -0.25]
+    assert np.isnan(units.from_mid_transit_d(1327.0, np.nan, 1325.5))

@@ -19,7 +19,7 @@ from larun.network.labelled import LabelledViews, labelled
 from larun.schema import CLASSES
 from larun.search.pipeline import search_shard
 from larun.search.rows import event_rows, without_earlier
-from larun.units import HOURS_PER_DAY
+from larun.units import HOURS_PER_DAY, from_mid_transit_d
 from larun.views import shard_views
 
 NOISE, STELLAR, PLANET, BINARY, ARTEFACT, ANOMALY = range(len(CLASSES))
@@ -118,7 +118,7 @@ def same_signal(event: np.void, truth: Ephemeris, time: np.ndarray, harmonics: t
         duration_d = max(duration_d, truth.duration_h / HOURS_PER_DAY)
     period = float(event["period_d"])
     if np.isnan(period):
-        offset = (float(event["t0_btjd"]) - truth.t0 + 0.5 * truth.period_d) % truth.period_d - 0.5 * truth.period_d
+        offset = from_mid_transit_d(float(event["t0_btjd"]), truth.period_d, truth.t0)
         return bool(abs(offset) < 0.5 * duration_d)
     cycles = max(np.ptp(time) / truth.period_d, 1.0)
     for harmonic in harmonics:
@@ -129,7 +129,7 @@ def same_signal(event: np.void, truth: Ephemeris, time: np.ndarray, harmonics: t
             return True
         middle = 0.5 * (time[0] + time[-1])
         ours = float(event["t0_btjd"]) + np.round((middle - float(event["t0_btjd"])) / period) * period
-        offset = (ours - truth.t0 + 0.5 * wanted) % wanted - 0.5 * wanted
+        offset = from_mid_transit_d(ours, wanted, truth.t0)
         return bool(abs(offset) < 0.75 * duration_d)
     return False
 
@@ -139,6 +139,5 @@ def covers(event: np.void, loss: np.ndarray, time: np.ndarray) -> bool:
     period, duration_d = float(event["period_d"]), float(event["duration_h"]) / HOURS_PER_DAY
     if np.isnan(period):
         period = 2.0 * float(np.ptp(time))
-    offset = (time - float(event["t0_btjd"]) + 0.5 * period) % period - 0.5 * period
-    inside = np.abs(offset) < 0.5 * duration_d
+    inside = np.abs(from_mid_transit_d(time, period, float(event["t0_btjd"]))) < 0.5 * duration_d
     return bool(inside.any() and loss[inside].max() >= COVERED_DEPTH * loss.max())

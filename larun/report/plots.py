@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larun.units import HOURS_PER_DAY, PPM
+from larun.units import HOURS_PER_DAY, PPM, from_mid_transit_d
 
 INK, POINTS, ACCENT, SECOND = "#1b2733", "#9fb3c8", "#c2410c", "#1d6fb8"
 
@@ -42,9 +42,7 @@ class EventCurve:
 
     def phase_h(self, period_d: float | None = None, t0: float | None = None) -> np.ndarray:
         """Hours from the nearest mid-time, (cadence,)."""
-        period = period_d or self.period_d
-        cycles = (self.time - (self.t0 if t0 is None else t0)) / period
-        return (cycles - np.round(cycles)) * period * HOURS_PER_DAY
+        return from_mid_transit_d(self.time, period_d or self.period_d, self.t0 if t0 is None else t0) * HOURS_PER_DAY
 
 
 def bin_median(x: np.ndarray, y: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:

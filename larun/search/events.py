@@ -20,7 +20,7 @@ from larun.search.pointing import measure_pointing
 from larun.search.prepare import MIN_GOOD_CADENCES
 from larun.search.refine import Box, Series, refine, series
 from larun.search.single import dip_to_hide, jumps, single_transit
-from larun.units import HOURS_PER_DAY
+from larun.units import HOURS_PER_DAY, from_mid_transit_d
 
 STRONG_SNR = 7.1
 """Signal-to-noise of an event that is masked, and of every further event (Jenkins et al. 2002, ApJ 575, 493)."""
@@ -254,8 +254,7 @@ def _same_object(event: np.void, other: np.void) -> bool:
     ratio = event["period_d"] / other["period_d"]
     if abs(ratio - 1) < SAME_PERIOD:
         return True
-    cycles = (other["t0_btjd"] - event["t0_btjd"]) / event["period_d"]
-    apart_d = abs(cycles - np.rint(cycles)) * event["period_d"]
+    apart_d = abs(from_mid_transit_d(other["t0_btjd"], event["period_d"], event["t0_btjd"]))
     return bool(abs(2 * ratio - 1) < SAME_PERIOD and apart_d < event["duration_h"] / HOURS_PER_DAY)
 
 

@@ -8,6 +8,7 @@ import batman
 import numpy as np
 
 from larun.simulate.stars import transit_duration_d
+from larun.units import from_mid_transit_d
 
 _STEPS_PER_EXPOSURE = 6
 _STEPS_PER_EVENT = 400
@@ -36,7 +37,7 @@ class Dip:
 
     def at(self, time: np.ndarray, period_d: float, epoch: float) -> np.ndarray:
         """Relative flux at the given times, (cadence,) float64; 1 out of the events, which repeat with the period."""
-        offset = (time - epoch + 0.5 * period_d) % period_d - 0.5 * period_d
+        offset = from_mid_transit_d(time, period_d, epoch)
         flux = np.ones(len(time))
         inside = np.abs(offset) < self.offset_d[-1]
         flux[inside] = np.interp(offset[inside], self.offset_d, self.flux)

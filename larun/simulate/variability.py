@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from larun.units import from_mid_transit_d
+
 
 def spots(time: np.ndarray, period_d: float, amplitude: float, rng: np.random.Generator) -> np.ndarray:
     """Rotating star with 2 to 5 spots that grow and decay.
@@ -155,6 +157,6 @@ def irregular_dip(
 
 def self_lensing(time: np.ndarray, period_d: float, epoch: float, amplitude: float, duration_d: float) -> np.ndarray:
     """Flat-topped brightenings once an orbit, as a compact companion lenses its star (Kruse & Agol 2014)."""
-    offset = (time - epoch + 0.5 * period_d) % period_d - 0.5 * period_d
+    offset = from_mid_transit_d(time, period_d, epoch)
     edge = 0.1 * duration_d
     return 1 + amplitude * np.clip((0.5 * duration_d - np.abs(offset)) / edge + 0.5, 0, 1)

@@ -34,7 +34,7 @@ from larun.search.prepare import relative_flux
 from larun.search.prewhiten import transit_scatter
 from larun.selection import point_to_point_scatter
 from larun.simulate.eclipses import transit
-from larun.units import HOURS_PER_DAY, SECONDS_PER_DAY
+from larun.units import HOURS_PER_DAY, SECONDS_PER_DAY, from_mid_transit_d
 from tests.benchmarks.hosts import ffi_hosts, two_minute_hosts, with_planets
 from tests.benchmarks.machine import machine, versions
 from tests.benchmarks.peers import wotan_flat
@@ -55,7 +55,7 @@ def dimmed(
     t0 = t[0] + rng.uniform(0, period)
     exposure_d = float(np.median(np.diff(t)))
     noise = point_to_point_scatter(flux)
-    inside = np.isfinite(flux) & (np.abs((t - t0 + period / 2) % period - period / 2) < duration_h / 48)
+    inside = np.isfinite(flux) & (np.abs(from_mid_transit_d(t, period, t0)) < duration_h / 48)
     depth = min(SNR * noise / np.sqrt(max(inside.sum(), 1)), 0.03)
     loss = 1 - transit(period, np.sqrt(depth), axis, 0.3, LIMB, exposure_d).at(t, period, t0)
     return (flux * (1 - loss)).astype(np.float32), (flux * loss).astype(np.float32)
@@ -168,7 +168,7 @@ def pre_whitening(curves: list[Curve], seed: int) -> dict:
     for curve in curves:
         flux = curve.flux / np.median(curve.flux)
         period, t0 = rng.uniform(1, 6), curve.time[0] + rng.uniform(0, 1)
-        inside = np.abs((curve.time - t0 + period / 2) % period - period / 2) < 1 / HOURS_PER_DAY
+        inside = np.abs(from_mid_transit_d(curve.time, period, t0)) < 1 / HOURS_PER_DAY
         depth = 2 * SNR * point_to_point_scatter(flux) / np.sqrt(max(inside.sum(), 1))
         if not 0 < depth < 0.02:
             continue

@@ -20,7 +20,7 @@ from larun.network.bank import Curve, read_bank, star_name
 from larun.schema import CLASSES
 from larun.simulate.eclipses import transit
 from larun.simulate.stars import limb_darkening, luminosity_of, radius_of, scaled_axis, teff_of, transit_duration_d
-from larun.units import HOURS_PER_DAY, MINUTES_PER_DAY, SECONDS_PER_DAY
+from larun.units import HOURS_PER_DAY, MINUTES_PER_DAY, SECONDS_PER_DAY, from_mid_transit_d
 
 PERIODS_D = (0.5, 1.5, 4.0, 13.0)
 SNRS = (5.0, 7.0, 9.0, 12.0, 20.0)
@@ -132,7 +132,9 @@ def without_transits(curve: Curve) -> np.ndarray:
     """Flux of a light curve, (cadence,) float32, NaN within one duration of each mid-time of its known planets."""
     flux = curve.flux.copy()
     for planet in curve.ephemerides:
-        flux[np.abs(_from_transit(curve.time, planet.period_d, planet.t0)) < planet.duration_h / HOURS_PER_DAY] = np.nan
+        flux[np.abs(from_mid_transit_d(curve.time, planet.period_d, planet.t0)) < planet.duration_h / HOURS_PER_DAY] = (
+            np.nan
+        )
     return flux
 
 
@@ -211,7 +213,7 @@ def _draw(time, exposure_d, detrended, rng) -> tuple[Planet | None, np.ndarray]:
         limb = tuple(float(u) for u in limb_darkening(teff_of(luminosity_of(mass), radius)))
         t0 = time[0] + rng.uniform(0, period)
         inside = good & (
-            np.abs(_from_transit(time, period, t0)) < 0.5 * float(transit_duration_d(period, axis, impact, 0.05))
+            np.abs(from_mid_transit_d(time, period, t0)) < 0.5 * float(transit_duration_d(period, axis, impact, 0.05))
         )
         if len(np.unique(np.rint((time[inside] - t0) / period))) < 2:
             continue
@@ -224,11 +226,6 @@ def _draw(time, exposure_d, detrended, rng) -> tuple[Planet | None, np.ndarray]:
         else:
             return Planet(period, t0, snr), (1 - loss).astype(np.float32)
     return None, np.ones(len(time), np.float32)
-
-
-def _from_transit(time: np.ndarray, period_d: float, t0: float) -> np.ndarray:
-    """Days from the nearest mid-transit."""
-    return (time - t0 + 0.5 * period_d) % period_d - 0.5 * period_d
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

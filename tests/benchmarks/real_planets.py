@@ -16,7 +16,7 @@ from larun.network.bank import Curve, Ephemeris, read_bank, segments, star_name
 from larun.paths import CATALOGUES
 from larun.schema import CLASSES
 from larun.search.pipeline import search_shard
-from larun.units import HOURS_PER_DAY
+from larun.units import HOURS_PER_DAY, from_mid_transit_d
 
 PERIOD_TOLERANCE = 2e-3
 ONE_SECTOR = SearchSettings()
@@ -174,8 +174,8 @@ def _matches(event: np.ndarray, above: bool, known: Ephemeris, time: np.ndarray)
         return bool(above and abs(event["period_d"] / known.period_d - 1) < PERIOD_TOLERANCE)
     if known.period_d < 0.5 * np.ptp(time) or not event["snr"] >= SWEEP.min_snr:
         return False
-    late = event["t0_btjd"] - known.t0
-    return abs(late - known.period_d * np.rint(late / known.period_d)) < 0.5 * known.duration_h / HOURS_PER_DAY
+    late_d = from_mid_transit_d(event["t0_btjd"], known.period_d, known.t0)
+    return abs(late_d) < 0.5 * known.duration_h / HOURS_PER_DAY
 
 
 def false_alarms(folder: Path, statistic: Statistic, limit: float) -> dict:
