@@ -29,7 +29,7 @@ class Compression:
 
 
 COMPRESSION_BLOCK = 1 << 21
-"""Bytes that Blosc compresses at once: a chunk of 16 stars at 2 min is one block."""
+"""Bytes that Blosc compresses at once, so that a chunk of 16 stars at 2 min is one block; of lz4 it takes 1 MiB."""
 
 SMALL = Compression("zstd", 1, "bitshuffle")
 """What is smooth or short; in blocks of this size level 1 is as small as level 3 in Blosc's own blocks."""

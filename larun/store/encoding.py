@@ -1,12 +1,14 @@
 """Bytes of one shard of one array, as the Zarr v3 specification lays them out: encoded and decoded without Zarr.
 
 Zarr itself gives each chunk to a thread of its own and copies it several times, which costs more than the
-compression. Here a chunk goes straight from the caller's array into Blosc and back. What comes out is what Zarr
-writes, byte for byte, and any Zarr v3 reader reads it; `zarr.json` says how, and is all that this module goes by.
+compression. Here a chunk goes straight from the caller's array into Blosc and back, and its bits are shuffled by
+`larun.store.bitplanes`, not by Blosc. What comes out is what Zarr writes, byte for byte, and any Zarr v3 reader reads
+it; `zarr.json` says how, and is all that this module goes by.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +18,16 @@ import google_crc32c
 import numpy as np
 from numcodecs import blosc
 
+from larun.store import bitplanes
+
 _NO_CHUNK = np.iinfo(np.uint64).max
 """Offset and length, in the index of a shard, of a chunk that holds nothing but fill values."""
 
 _CRC_BYTES = 4
 _BLOSC_HEADER = 16
+_FLAGS, _COPIED, _BITS_SHUFFLED = 2, 0x02, 0x04
+"""Byte of a chunk that says what was done with its values, and two of its bits (c-blosc, README_CHUNK_FORMAT)."""
+
 _INDEX_CODECS = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
 _SHUFFLES = {"noshuffle": blosc.NOSHUFFLE, "shuffle": blosc.SHUFFLE, "bitshuffle": blosc.BITSHUFFLE}
 
@@ -100,8 +107,8 @@ class Encoding:
         ----------
         values : (star,) or (star, cadence)
             As many rows as a chunk has, or fewer in the last chunk of an array.
-        scratch : (at least `chunk_bytes`,) uint8, optional
-            Where to decode for that; fresh memory costs as much as decoding does.
+        scratch : (at least 2 `chunk_bytes`,) uint8, optional
+            Where to do that; fresh memory costs as much as decoding does.
 
         Returns
         -------
@@ -120,11 +127,9 @@ class Encoding:
             values = padded
         if self._is_fill(values):
             return None
-        data = blosc.compress(values, *self.compression)
-        scratch = np.empty(self.chunk_bytes, np.uint8) if scratch is None else scratch[: self.chunk_bytes]
-        back = scratch.view(self.dtype).reshape(self.chunk_shape)
-        self._decompress(data, back)
-        if not _same(back, values):
+        scratch = np.empty(2 * self.chunk_bytes, np.uint8) if scratch is None else scratch[: 2 * self.chunk_bytes]
+        data = self._compress(values, scratch)
+        if data is None:
             raise ValueError("a chunk does not decode to what was encoded; Blosc is broken")
         return data
 
@@ -216,13 +221,42 @@ class Encoding:
                 self._decompress(chunk, place)
         return values[:rows]
 
+    def _compress(self, values: np.ndarray, scratch: np.ndarray) -> bytes | None:
+        """Encode a whole chunk; None where it does not decode to the same bits."""
+        first, second = scratch[: self.chunk_bytes], scratch[self.chunk_bytes :]
+        if block := self._block:
+            bits = _bits(values).ravel()
+            bitplanes.planes_of(bits, first, block)
+            compressor, level, _, block_bytes = self.compression
+            data = blosc.compress(first.view(bits.dtype), compressor, level, blosc.NOSHUFFLE, block_bytes)
+            # Where nothing is gained Blosc keeps the values as they are, not their planes.
+            if not data[_FLAGS] & _COPIED:
+                blosc.decompress(data, second)
+                return _with_flags(data, _BITS_SHUFFLED) if bitplanes.hold(second, bits, block) else None
+        data = blosc.compress(values, *self.compression)
+        blosc.decompress(data, second)
+        return data if _same(second, _bytes(values)) else None
+
+    @cached_property
+    def _block(self) -> int:
+        """Numbers of which `larun.store.bitplanes` shuffles the bits at once; 0 where Blosc has to shuffle itself."""
+        if self.compression[2] != blosc.BITSHUFFLE or np.dtype(self.dtype).itemsize != bitplanes.WIDTH:
+            return 0
+        nothing = np.zeros(self.chunk_bytes // bitplanes.WIDTH, self.dtype)
+        return _block_of(blosc.compress(nothing, *self.compression))
+
     def _decompress(self, chunk: bytes | memoryview, place: np.ndarray) -> None:
         """Decode a chunk into a contiguous array of its shape."""
         # Blosc believes its header: a wrong length makes it read or write beyond the end.
         header = np.frombuffer(chunk[:_BLOSC_HEADER], "<u4") if len(chunk) >= _BLOSC_HEADER else None
         if header is None or header[1] != place.nbytes or header[3] != len(chunk):
             raise ValueError(f"a chunk of {len(chunk)} bytes does not hold {place.nbytes} bytes of values")
-        blosc.decompress(chunk, place)
+        if chunk[_FLAGS] & (_BITS_SHUFFLED | _COPIED) == _BITS_SHUFFLED and (block := _block_of(chunk)):
+            planes = np.empty(place.nbytes, np.uint8)
+            blosc.decompress(_with_flags(chunk, 0), planes)
+            bitplanes.numbers_of(planes, _bits(place).ravel(), block)
+        else:
+            blosc.decompress(chunk, place)
 
     def _is_fill(self, values: np.ndarray) -> bool:
         """Whether all values are the fill value, bit for bit."""
@@ -232,10 +266,29 @@ class Encoding:
         return bool((some == fill).all()) and bool((bits == fill).all())
 
 
+def _block_of(chunk: bytes | memoryview) -> int:
+    """Numbers in a block of an encoded chunk; 0 where `larun.store.bitplanes` does not shuffle such."""
+    _, n_bytes, block_bytes, _ = np.frombuffer(chunk[:_BLOSC_HEADER], "<u4").tolist()
+    group = bitplanes.GROUP * bitplanes.WIDTH
+    whole = chunk[3] == bitplanes.WIDTH and block_bytes and not n_bytes % group and not block_bytes % group
+    return block_bytes // bitplanes.WIDTH if whole and sys.byteorder == "little" else 0
+
+
+def _with_flags(chunk: bytes | memoryview, shuffled: int) -> bytes:
+    """A chunk whose header says that its bits are shuffled, or that nothing is."""
+    header = bytearray(chunk[:_BLOSC_HEADER])
+    header[_FLAGS] = header[_FLAGS] & ~_BITS_SHUFFLED | shuffled
+    return b"".join((header, memoryview(chunk)[_BLOSC_HEADER:]))
+
+
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two contiguous arrays of one shape hold the same bits."""
     words = np.uint64 if a.nbytes % 8 == 0 else np.uint8
     return not (a.ravel().view(words) != b.ravel().view(words)).any()
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    return values.reshape(-1).view(np.uint8)
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

@@ -132,7 +132,7 @@ class ShardWriter:
         self._targets = len(plan.shard(index))
         self._added = 0
         self._encodings = encodings_of(root, plan)
-        self._scratch = np.empty(max(encoding.chunk_bytes for encoding in self._encodings.values()), np.uint8)
+        self._scratch = np.empty(2 * max(encoding.chunk_bytes for encoding in self._encodings.values()), np.uint8)
         self._chunks: dict[str, list[bytes | None]] = {array.name: [] for array in FLUX_ARRAYS}
         self._parts: dict[str, list[np.ndarray]] = {array.name: [] for array in TARGET_ARRAYS}
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import zarr
+from numcodecs.blosc import BITSHUFFLE, compress, decompress
 from zarr.codecs import BloscCodec
 from zarr.core.buffer import cpu
 from zarr.storage import MemoryStore
@@ -94,6 +95,33 @@ def test_zarr_reads_what_we_write_and_we_read_what_zarr_writes(compression):
     np.testing.assert_array_equal(zarr.open_array(MemoryStore(store), mode="r")[:], values)
     last = by_zarr(metadata, values)["c/1/0"]
     np.testing.assert_array_equal(Encoding.of(metadata).decode(last, 3), values[SHARD:])
+
+
+@pytest.mark.parametrize("cname", ["lz4", "zstd"])
+@pytest.mark.parametrize(
+    ("cadences", "block"), [(2000, 1024), (2001, 1024), (2001, 256), (2002, 8192), (2003, 0), (64, 1 << 21), (7, 0)]
+)
+@pytest.mark.parametrize("noise", [2, 20, 32])
+def test_chunks_are_those_of_blosc_whatever_their_blocks(cname, cadences, block, noise):
+    """Several blocks and a shorter last one, numbers that are no multiple of eight, noise that is kept as it is."""
+    encoding = Encoding("<i4", -1, (CHUNK, cadences), (CHUNK, cadences), False, (cname.encode(), 5, BITSHUFFLE, block))
+    values = np.random.default_rng(3).integers(-(1 << noise) // 2, (1 << noise) // 2, (CHUNK, cadences), dtype="i4")
+    data = encoding.encode_chunk(values)
+    assert data == compress(values, *encoding.compression)
+    np.testing.assert_array_equal(encoding.decode_chunk(data), values)
+
+
+def test_a_chunk_that_does_not_decode_to_what_was_given_is_refused(monkeypatch):
+    encoding = Encoding.of(metadata_of("float32", np.nan, BloscCodec(typesize=4, cname="lz4", shuffle="bitshuffle")))
+    values = np.random.default_rng(1).normal(size=(CHUNK, CADENCES)).astype("f4")
+
+    def broken(data, place):
+        decompress(data, place)
+        place.reshape(-1).view("u1")[1000] ^= 1
+
+    monkeypatch.setattr("larun.store.encoding.blosc.decompress", broken)
+    with pytest.raises(ValueError, match="does not decode"):
+        encoding.encode_chunk(values)
 
 
 def test_bits_that_compare_equal_to_the_fill_value_are_kept():
