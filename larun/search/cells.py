@@ -36,15 +36,36 @@ def exposures_per_cell(cadence_d: float) -> int:
 
 
 @njit(cache=True, nogil=True)
-def lay_out(time, flux, cell, per_cell):
+def sums_before(flux):
+    """All flux before each cadence and, last, all of it, (cadence + 1,) float64.
+
+    Eight cadences are summed up apart from those before, so that one addition need not wait for the last.
+    """
+    sums = np.empty(len(flux) + 1)
+    sums[0] = before = 0.0
+    whole = np.uintp(len(flux) - len(flux) % 8)
+    for k in range(np.uintp(0), whole, np.uintp(8)):
+        inside = 0.0
+        for i in range(8):
+            inside += flux[k + np.uintp(i)]
+            sums[k + np.uintp(i + 1)] = before + inside
+        before += inside
+    for k in range(whole, len(flux)):
+        before += flux[k]
+        sums[k + 1] = before
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def lay_out(time, sums, cell, per_cell):
     """Sum exposures up in order of time.
 
     Parameters
     ----------
     time : (cadence,) float64
         Mid-exposure, days, increasing.
-    flux : (cadence,) float64
-        Zero mean, in units of its white noise.
+    sums : (cadence + 1,) float64
+        From `sums_before`, of flux of zero mean in units of its white noise.
     cell : float
         Length of a cell, days.
     per_cell : int
@@ -56,35 +77,34 @@ def lay_out(time, flux, cell, per_cell):
         Exposures, in full cells, and their summed flux, in units of the white noise of a full cell, before the edge
         of each cell.
     """
-    n = np.uintp(int((time[-1] - time[0]) / cell) + 3)
-    sums = np.empty((n + np.uintp(1), 2))
-    sums[0, 0] = sums[0, 1] = 0.0
+    n_cells = int((time[-1] - time[0]) / cell) + 3
+    laid = np.empty((n_cells + 1, 2))
     width = 1.0 / per_cell
     unit = 1.0 / np.sqrt(per_cell)
-    inverse = 1.0 / cell
-    first = time[0]
-    # Exposures and flux before the open cell, in it, and in the next one; where it ends.
-    n_before = n_own = n_next = f_before = f_own = f_next = 0.0
-    place, end = np.uintp(0), 1.0
-    for k in range(len(time)):
-        start = (time[k] - first) * inverse
-        while start >= end:
-            n_before, n_own, n_next = n_before + n_own, n_next, 0.0
-            f_before, f_own, f_next = f_before + f_own, f_next, 0.0
-            place, end = place + np.uintp(1), end + 1.0
-            sums[place, 0], sums[place, 1] = n_before, f_before
-        value = flux[k] * unit
-        later = max(start + width - end, 0.0) * per_cell
-        n_own += (1.0 - later) * width
-        f_own += (1.0 - later) * value
-        n_next += later * width
-        f_next += later * value
-    while place < n:
-        n_before, n_own, n_next = n_before + n_own, n_next, 0.0
-        f_before, f_own, f_next = f_before + f_own, f_next, 0.0
-        place += np.uintp(1)
-        sums[place, 0], sums[place, 1] = n_before, f_before
-    return sums
+    per_day = per_cell / cell
+    first, n, one = time[0], np.uintp(len(time)), np.uintp(1)
+    after = np.uintp(0)
+    for c in range(np.uintp(n_cells + 1)):
+        # Times are counted in exposures here. The first one that starts after the edge, from where it would be
+        # without a gap.
+        edge = np.float64(c) * per_cell
+        after = min(after + np.uintp(per_cell), n)
+        while after > 0 and (time[after - one] - first) * per_day >= edge:
+            after -= one
+        while after < n and (time[after] - first) * per_day < edge:
+            after += one
+        number, flux = np.float64(after), sums[after]
+        last = after
+        while last > 0:
+            # What of the exposures before it comes after the edge.
+            later = (time[last - one] - first) * per_day + (1.0 - edge)
+            if later <= 0:
+                break
+            number -= later
+            flux -= later * (sums[last] - sums[last - one])
+            last -= one
+        laid[c, 0], laid[c, 1] = number * width, flux * unit
+    return laid
 
 
 @njit(cache=True, nogil=True)

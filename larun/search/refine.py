@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from larun.config import SearchSettings
+from larun.lanes import LANES, broadcast, count_less, load, magnitude, total, where_less
 from larun.search import cells
 from larun.search.rating import BOX, rate
 from larun.search.transits import lookup_table
@@ -34,8 +34,7 @@ DURATION_MARGIN = 0.2
 """Refined durations may lie outside the trial durations by this share."""
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """Good cadences of one star.
 
     Parameters
@@ -44,47 +43,38 @@ class Series:
         Barycentric, days, increasing.
     flux : (cadence,) float64
         Zero mean, in units of `sigma`.
+    sums : (cadence + 1,) float64
+        All flux before each cadence.
+    table : (cell,) int64
+        See `larun.search.transits.lookup_table`.
+    exposures : (cell + 1, 2) float64
+        See `larun.search.cells.lay_out`.
     sigma : float
         Robust scatter per cadence of the detrended flux.
     cadence_d : float
         Time between cadences, days.
-    sums : (cadence + 1,) float64
-        All flux before each cadence.
-    exposures : (cell + 1, 2) float64
-        See `larun.search.cells.lay_out`.
     per_cell : int
         Cadences of a full cell.
+    cell_d : float
+        Length of a cell, days.
     """
 
     time: np.ndarray
     flux: np.ndarray
+    sums: np.ndarray
+    table: np.ndarray
+    exposures: np.ndarray
     sigma: float
     cadence_d: float
-    sums: np.ndarray
-    exposures: np.ndarray
     per_cell: int
-
-    @cached_property
-    def table(self) -> np.ndarray:
-        """See `larun.search.transits.lookup_table`, (cell,) int64."""
-        return lookup_table(self.time, self.cadence_d)
-
-    @property
-    def cell_d(self) -> float:
-        """Length of a cell, days."""
-        return self.cadence_d * self.per_cell
-
-    def in_cells(self, time_d):
-        """Time, days, as the number of cells since the start of the first exposure."""
-        return (time_d - self.time[0]) / self.cell_d + 0.5 / self.per_cell
+    cell_d: float
 
     def in_days(self, cell):
-        """Inverse of `in_cells`."""
+        """Time, days, of a number of cells since the start of the first exposure."""
         return (cell - 0.5 / self.per_cell) * self.cell_d + self.time[0]
 
 
-@dataclass(frozen=True)
-class Depths:
+class Depths(NamedTuple):
     """Depths of the transits of one box; depth and errors in units of `Series.sigma`.
 
     Parameters
@@ -113,8 +103,7 @@ class Depths:
     largest_share: float
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """Periodic box, days; `t0` is any mid-time, `power` the gain in chi-square at white noise."""
 
     period: float
@@ -150,51 +139,74 @@ def series(time: np.ndarray, detrended: np.ndarray, sigma: float, cadence_d: flo
     t, flux, sums = _good(time, detrended, sigma)
     if len(t) < 2 or not t[-1] > t[0]:
         return None
-    cadence_d = max(cadence_d, (t[-1] - t[0]) / cells.MOST_CELLS)
+    cadence_d = max(cadence_d, float(t[-1] - t[0]) / cells.MOST_CELLS)
     per_cell = cells.exposures_per_cell(cadence_d)
-    exposures = cells.lay_out(t, flux, cadence_d * per_cell, per_cell)
-    return Series(t, flux, sigma, cadence_d, sums, exposures, per_cell)
+    cell_d = cadence_d * per_cell
+    exposures = cells.lay_out(t, sums, cell_d, per_cell)
+    return Series(t, flux, sums, lookup_table(t, cadence_d), exposures, float(sigma), cadence_d, per_cell, cell_d)
 
 
 @njit(cache=True, nogil=True)
 def _good(time, detrended, sigma):
-    """Times of the finite cadences, their flux about its mean in units of `sigma`, and the sums of it before each."""
-    total, n = _total(detrended)
-    level = total / max(n, 1)
+    """Times of the finite cadences, their flux about its mean in units of `sigma`, and the sums of it before each.
+
+    Cadences are taken run by run of those that are all finite, without a branch on each.
+    """
+    level, n = _mean(detrended)
     inverse = 1.0 / sigma
-    # One more than there may be: what is missing is written over, so that nothing hangs on a branch.
-    good = np.empty(len(time) + 1)
-    flux = np.empty(len(time) + 1)
-    sums = np.empty(len(time) + 2)
-    sums[0] = before = 0.0
-    n = np.uintp(0)
-    for k in range(len(time)):
-        used = np.isfinite(detrended[k])
-        value = (detrended[k] - level) * inverse
-        good[n], flux[n] = time[k], value
-        before += value if used else 0.0
-        n += np.uintp(used)
-        sums[n] = before
-    return good[:n], flux[:n], sums[: n + np.uintp(1)]
+    good, flux = np.empty(n), np.empty(n)
+    taken = first = 0
+    while taken < n:
+        while not np.isfinite(detrended[first]):
+            first += 1
+        last = _end_of_run(detrended, first)
+        _scaled(time[first:last], detrended[first:last], level, inverse, good[taken:], flux[taken:])
+        taken += last - first
+        first = last
+    return good, flux, cells.sums_before(flux)
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"})
-def _total(values):
-    """Sum and number of the finite ones."""
-    total = 0.0
-    n = np.int32(0)
-    for value in values:
-        used = np.isfinite(value)
-        total += np.float64(value) if used else 0.0
-        n += np.int32(used)
-    return total, n
+@njit(cache=True, nogil=True)
+def _mean(values):
+    """Mean of the finite ones, which are around 1, and their number."""
+    one, zero, infinite = broadcast(np.float32(1)), broadcast(np.float32(0)), broadcast(np.float32(np.inf))
+    excess, n = zero, 0
+    whole = len(values) - len(values) % LANES
+    for i in range(0, whole, LANES):
+        own = load(values, i) - one
+        excess = excess + where_less(magnitude(own), infinite, own, zero)
+        n += count_less(magnitude(own), infinite)
+    summed = np.float64(total(excess))
+    for i in range(whole, len(values)):
+        if np.isfinite(values[i]):
+            summed += values[i] - np.float32(1)
+            n += 1
+    return 1.0 + summed / max(n, 1), n
+
+
+@njit(cache=True, nogil=True)
+def _end_of_run(values, first):
+    """First value from `first` on that is not finite, or their number."""
+    infinite = broadcast(np.float32(np.inf))
+    last = first
+    while last + LANES <= len(values) and count_less(magnitude(load(values, last)), infinite) == LANES:
+        last += LANES
+    while last < len(values) and np.isfinite(values[last]):
+        last += 1
+    return last
+
+
+@njit(cache=True, nogil=True)
+def _scaled(time, values, level, inverse, good, flux):
+    for i in range(len(time)):
+        good[i] = time[i]
+        flux[i] = (values[i] - level) * inverse
 
 
 def depths(data: Series, period: float, t0: float, duration: float) -> Depths:
     """Measure the transits of one box, days."""
-    boxes = _records([Box(period, t0, duration, 0.0, 0.0)], data)
-    rate(data.exposures, boxes[0], _usual_duration(data.cell_d))
-    return _box(data, boxes[0]).depths
+    box = np.array([[period, t0, duration, 0.0, 0.0]])
+    return _box(_rated(data, box, _usual_duration(data.cell_d))).depths
 
 
 def refine(data: Series, starts: list[Box], settings: SearchSettings) -> Box | None:
@@ -214,10 +226,10 @@ def refine(data: Series, starts: list[Box], settings: SearchSettings) -> Box | N
     Box or None
         None where no peak dims.
     """
-    held = np.zeros(3, BOX)
-    if not _refine(data.exposures, _records(starts, data), _limits(data, settings), held):
+    if not starts:
         return None
-    return _box(data, held[BEST])
+    found = _refined(data, np.array([start[:5] for start in starts]), _limits(data, settings))
+    return _box(found) if found[0] else None
 
 
 class Limits(NamedTuple):
@@ -232,13 +244,14 @@ class Limits(NamedTuple):
 
 
 def _limits(data: Series, settings: SearchSettings) -> Limits:
-    shortest = max(settings.min_duration_h / HOURS_PER_DAY * (1 - DURATION_MARGIN) / data.cell_d, 1.0)
-    longest = settings.max_duration_h / HOURS_PER_DAY * (1 + DURATION_MARGIN) / data.cell_d
+    cell_d = data.cell_d
+    shortest = max(settings.min_duration_h / HOURS_PER_DAY * (1 - DURATION_MARGIN) / cell_d, 1.0)
+    longest = settings.max_duration_h / HOURS_PER_DAY * (1 + DURATION_MARGIN) / cell_d
     # Room for two transits.
-    most_d = min((data.time[-1] - data.time[0]) / 2 * 1.02, settings.max_period_d)
+    most_d = min(float(data.time[-1] - data.time[0]) / 2 * 1.02, settings.max_period_d)
     return Limits(
         shortest, max(longest, shortest), settings.max_duty_cycle,
-        settings.min_period_d / data.cell_d, most_d / data.cell_d, _usual_duration(data.cell_d),
+        settings.min_period_d / cell_d, most_d / cell_d, _usual_duration(cell_d),
     )  # fmt: skip
 
 
@@ -248,30 +261,51 @@ def _usual_duration(cell_d: float) -> float:
     return float(transit_duration_h(cell_d)) / HOURS_PER_DAY / cell_d
 
 
-def _records(boxes: list[Box], data: Series) -> np.ndarray:
-    """Boxes in cells, (box,) of `BOX`."""
-    records = np.zeros(len(boxes), BOX)
-    records["period"] = [box.period / data.cell_d for box in boxes]
-    records["duration"] = [box.duration / data.cell_d for box in boxes]
-    records["middle"] = [data.in_cells(box.t0) for box in boxes]
-    records["power"] = [box.power for box in boxes]
-    records["sde"] = [box.sde for box in boxes]
-    return records
+def _box(found: tuple) -> Box:
+    """Box of what `_in_days` returns."""
+    _, box, depths, n_transits, number, count = found
+    return Box(*box, Depths(number, count, *depths[:3], n_transits, *depths[3:]))
 
 
-def _box(data: Series, record: np.void) -> Box:
-    """Box in days."""
-    known = dict(zip(BOX.names, record.item(), strict=True))
-    number, count, _ = cells.transits(data.exposures, known["period"], known["middle"], known["duration"])
-    unit = float(np.sqrt(data.per_cell))
-    depths = Depths(
-        number, count * data.per_cell, known["depth"] / unit, known["error"] / unit, known["noise"] / unit,
-        int(known["n_transits"]), known["odd_even"], known["largest_share"],
-    )  # fmt: skip
-    return Box(
-        known["period"] * data.cell_d, float(data.in_days(known["middle"])), known["duration"] * data.cell_d,
-        known["power"], known["sde"], known["score"], depths,
-    )  # fmt: skip
+@njit(cache=True, nogil=True)
+def _in_days(data, dims, box):
+    """Whether a box in cells dims, and what makes it a `Box`: its floats, those of its `Depths`, and their rest."""
+    number, count, _ = cells.transits(data.exposures, box.period, box.middle, box.duration)
+    unit = np.sqrt(data.per_cell)
+    t0 = (box.middle - 0.5 / data.per_cell) * data.cell_d + data.time[0]
+    known = box.period * data.cell_d, t0, box.duration * data.cell_d, box.power, box.sde, box.score
+    depths = box.depth / unit, box.error / unit, box.noise / unit, box.odd_even, box.largest_share
+    return dims, known, depths, int(box.n_transits), number, count * data.per_cell
+
+
+@njit(cache=True, nogil=True)
+def _in_cells(data, starts):
+    """Records of `BOX` of periods, mid-times, durations, powers and detection efficiencies, (box, 5) float64; days."""
+    boxes = np.zeros(len(starts), BOX)
+    for i in range(len(starts)):
+        boxes[i].period = starts[i, 0] / data.cell_d
+        boxes[i].middle = (starts[i, 1] - data.time[0]) / data.cell_d + 0.5 / data.per_cell
+        boxes[i].duration = starts[i, 2] / data.cell_d
+        boxes[i].power, boxes[i].sde = starts[i, 3], starts[i, 4]
+    return boxes
+
+
+@njit(cache=True, nogil=True)
+def _rated(data, starts, usual_duration):
+    """One box in days, rated as it is; see `_in_days`."""
+    boxes = _in_cells(data, starts)
+    rate(data.exposures, boxes[0], usual_duration)
+    return _in_days(data, True, boxes[0])
+
+
+@njit(cache=True, nogil=True)
+def _refined(data, starts, limits):
+    """See `refine` and `_in_days`."""
+    boxes = _in_cells(data, starts)
+    held = np.zeros(3, BOX)
+    held[BEST] = boxes[0]
+    dims = _refine(data.exposures, boxes, limits, held)
+    return _in_days(data, dims, held[BEST])
 
 
 BEST, START, RIVAL = 0, 1, 2

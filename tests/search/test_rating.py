@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from larun.search.cells import lay_out
+from larun.search.cells import lay_out, sums_before
 from larun.search.rating import BOX, rate, rivals
 
 PERIOD, MIDDLE, DURATION = 200.0, 60.0, 10.0
@@ -19,7 +19,7 @@ def rated(depths, *, n=4000, seed=0, also=None, period=PERIOD, duration=DURATION
         flux += also(offset)
     boxes = np.zeros(1, BOX)
     boxes["period"], boxes["middle"], boxes["duration"], boxes["sde"] = period, MIDDLE, duration, sde
-    rate(lay_out(time, flux - flux.mean(), 1.0, 1), boxes[0], USUAL)
+    rate(lay_out(time, sums_before(flux - flux.mean()), 1.0, 1), boxes[0], USUAL)
     return boxes[0]
 
 
@@ -67,7 +67,7 @@ def test_rivals_of_a_hand_made_fold():
     flux = np.zeros(1000)
     flux[(time % 100 >= 40) & (time % 100 < 50)] = -2.0
     flux[(time % 100 >= 70) & (time % 100 < 80)] = 1.0
-    dip, bump = rivals(lay_out(time, flux, 1.0, 1), 100.0, 5.0, 10.0)
+    dip, bump = rivals(lay_out(time, sums_before(flux), 1.0, 1), 100.0, 5.0, 10.0)
     level = -10 * 10 / 900
     assert dip == pytest.approx((2.0 + level) * 10, rel=0.1)
     assert bump == pytest.approx((1.0 - level) * 10, rel=0.1)
@@ -97,7 +97,7 @@ def without(rows, depth=2.0):
     kept = ~rows(offset)
     boxes = np.zeros(1, BOX)
     boxes["period"], boxes["middle"], boxes["duration"], boxes["sde"] = PERIOD, MIDDLE, DURATION, 9.0
-    rate(lay_out(time[kept], flux[kept] - flux[kept].mean(), 1.0, 1), boxes[0], USUAL)
+    rate(lay_out(time[kept], sums_before(flux[kept] - flux[kept].mean()), 1.0, 1), boxes[0], USUAL)
     return boxes[0]
 
 
@@ -133,5 +133,5 @@ def test_sampling_of_long_exposures_is_no_odd_even_difference(offset):
     flux = -100 * loss.reshape(-1, 40).mean(axis=1) + np.random.default_rng(0).normal(0, 1, 1300)
     boxes = np.zeros(1, BOX)
     boxes["period"], boxes["middle"], boxes["duration"] = period, 20.0, duration
-    rate(lay_out(np.arange(1300.0), flux - flux.mean(), 1.0, 1), boxes[0], USUAL)
+    rate(lay_out(np.arange(1300.0), sums_before(flux - flux.mean()), 1.0, 1), boxes[0], USUAL)
     assert boxes[0]["odd_even"] < 4

@@ -89,6 +89,23 @@ def test_nothing_that_dims_gives_nothing():
     flux[inside] += 0.01
     data = series(time, flux, 5e-4, CADENCE_D)
     assert refine(data, [], SETTINGS) is None
+    flat = series(time, np.where(inside, 1.01, 1.0).astype(np.float32), 5e-4, CADENCE_D)
+    assert refine(flat, [Box(3.0, 1001.0, 0.1, 0.0, 9.0)], SETTINGS) is None
+
+
+def test_a_series_holds_the_finite_cadences():
+    rng = np.random.default_rng(4)
+    flux = rng.normal(1, 1e-3, 1000).astype(np.float32)
+    flux[rng.random(1000) < 0.05] = np.nan
+    flux[[0, 1, 999]], flux[300:420] = np.nan, np.inf
+    time = 1000 + np.arange(1000) * CADENCE_D
+    data = series(time, flux, 1e-3, CADENCE_D)
+    kept = np.isfinite(flux)
+    expected = (flux[kept].astype(float) - flux[kept].mean(dtype=float)) / 1e-3
+    np.testing.assert_array_equal(data.time, time[kept])
+    np.testing.assert_allclose(data.flux, expected, atol=1e-6)
+    np.testing.assert_allclose(data.sums, [0, *np.cumsum(expected)], atol=1e-4)
+    assert data.exposures[-1] == pytest.approx([kept.sum(), 0], abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import batman
 import numpy as np
 import pytest
 
-from larun.search.cells import box_power, lay_out
+from larun.search.cells import box_power, lay_out, sums_before
 from larun.search.template import DEPTHS, HALF_WIDTHS, LIMB_DARKENING, SHAPES, template_power
 
 
@@ -43,7 +43,7 @@ def with_transits(shape, period=300.0, middle=120.0, full=24.0, n=6000, depth=1.
 def test_template_gains_what_the_shape_holds(shape):
     time, flux = with_transits(shape)
     flux -= flux.mean()
-    sums = lay_out(time, flux, 1.0, 1)
+    sums = lay_out(time, sums_before(flux), 1.0, 1)
     best_box = max((box_power(sums, 300.0, 120.0, d), d) for d in np.arange(8.0, 25.0, 0.5))
     power, best, full = template_power(sums, 300.0, 120.0, best_box[1])
     # All of the chi-square of the signal, but for what the stack misses.
@@ -55,4 +55,4 @@ def test_template_gains_what_the_shape_holds(shape):
 
 def test_what_brightens_has_no_power():
     time, flux = with_transits(0, depth=-1.0)
-    assert template_power(lay_out(time, flux - flux.mean(), 1.0, 1), 300.0, 120.0, 20.0)[0] == 0
+    assert template_power(lay_out(time, sums_before(flux - flux.mean()), 1.0, 1), 300.0, 120.0, 20.0)[0] == 0
