@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from larun.schema import empty_events
-from larun.search.dips import FIGURES, other_dips, sinusoid_gain
+from larun.search.dips import other_dips, sinusoid_gain
 from larun.search.refine import Box, Series
 from larun.search.shape import timing, trapezoid
 from larun.search.transits import first_after, transit_sums
@@ -43,58 +43,65 @@ def measure(data: Series, box: Box, n_searched: int) -> np.ndarray:
     () structured
         Of `larun.schema.event_dtype`; no flags, and nothing of `larun.search.pointing`.
     """
-    event = empty_events(1)[0]
-    period, t0, duration = box.period, box.t0, box.duration
-    cell = data.cadence_d
+    event = empty_events(1)
+    _measure(data, box, n_searched, event)
+    return event[0]
+
+
+@njit(cache=True, nogil=True)
+def _measure(data, box, n_searched, events):
+    """Fill in one record."""
+    event = events[0]
     found = box.depths
-    full = max(duration / cell, 1.0)
+    cell, ppm = data.cadence_d, data.sigma * PPM
+    full = max(box.duration / cell, 1.0)
     observed = found.number[found.count > 0]
-    seen = found.number[found.count >= 0.5 * full] if found.n_transits else observed
-    middles = t0 + observed * period
-    ppm = data.sigma * PPM
-    event["period_d"] = period
-    event["t0_btjd"] = t0 + seen[0] * period
-    event["depth_ppm"], event["depth_err_ppm"], event["snr"] = found.depth * ppm, found.error * ppm, box.snr
-    event["sde"], event["detection"] = box.sde, box.score
-    event["n_transits"] = found.n_transits
-    event["odd_even_sigma"] = found.odd_even
-    event["single_event_fraction"] = found.largest_share
-    gap = max(LONG_GAP * duration, LONG_GAP_CADENCES * cell)
-    event["gap_fraction"] = gap_touches(data.time, data.table, cell, middles, duration, gap).mean()
-    event["scatter_ppm"] = ppm
-    event["red_noise_ppm"] = found.noise * ppm
-    event["n_good"] = n_searched
-    series = data.time, data.table, cell, data.sums
-    length, flat = trapezoid(data.time, data.flux, data.table, cell, period, t0, duration)
-    event["shape"] = flat if length >= SHAPE_CADENCES * cell else np.nan
-    event["duration_h"] = length * HOURS_PER_DAY
-    event["depth_chi2"] = depth_chi2(*series, period, t0, duration, found.noise)
-    event["odd_even_epoch_sigma"] = timing(
-        data.time, data.flux, data.table, cell, period, t0, length, flat, found.noise * np.sqrt(full)
+    seen = found.number[found.count >= 0.5 * full] if found.n_transits > 0 else observed
+    event.period_d = box.period
+    event.t0_btjd = box.t0 + seen[0] * box.period
+    event.depth_ppm, event.depth_err_ppm = found.depth * ppm, found.error * ppm
+    event.snr = found.depth / found.error
+    event.sde, event.detection = box.sde, box.score
+    event.n_transits = found.n_transits
+    event.odd_even_sigma = found.odd_even
+    event.single_event_fraction = found.largest_share
+    gap = max(LONG_GAP * box.duration, LONG_GAP_CADENCES * cell)
+    middles = box.t0 + observed * box.period
+    event.gap_fraction = gap_touches(data.time, data.table, cell, middles, box.duration, gap).mean()
+    event.scatter_ppm = ppm
+    event.red_noise_ppm = found.noise * ppm
+    event.n_good = n_searched
+    ephemeris = box.period, box.t0
+    length, flat = trapezoid(data.time, data.flux, data.table, cell, *ephemeris, box.duration)
+    event.shape = flat if length >= SHAPE_CADENCES * cell else np.nan
+    event.duration_h = length * HOURS_PER_DAY
+    event.depth_chi2 = depth_chi2(data.time, data.table, cell, data.sums, *ephemeris, box.duration, found.noise)
+    event.odd_even_epoch_sigma = timing(
+        data.time, data.flux, data.table, cell, *ephemeris, length, flat, found.noise * np.sqrt(full)
     )
-    _measure_phases(data, box, event)
-    return event
+    _measure_phases(data, box, full, event)
 
 
-def _measure_phases(data: Series, box: Box, event: np.ndarray) -> None:
+@njit(cache=True, nogil=True)
+def _measure_phases(data, box, full, event):
     """Fill in what the folded light curve shows away from the transit."""
-    n_bins = max(round(box.period / box.duration * BINS_PER_DURATION), 2 * BINS_PER_DURATION)
-    series = data.time, data.table, data.cadence_d, data.sums
-    total, count = fold(*series, box.period, box.t0, n_bins)
+    n_bins = max(int(np.rint(box.period / box.duration * BINS_PER_DURATION)), 2 * BINS_PER_DURATION)
+    cell = data.cadence_d
+    total, count = fold(data.time, data.table, cell, data.sums, box.period, box.t0, n_bins)
     once, seen = total[:n_bins] + total[n_bins:], count[:n_bins] + count[n_bins:]
-    event["phase_coverage"] = np.mean(seen > 0)
-    event["sinusoid_ratio"] = sinusoid_gain(total, count) / box.power if box.power > 0 else np.nan
-    full = max(box.duration / data.cadence_d, 1.0)
-    figures = dict(zip(FIGURES, other_dips(once, seen, BINS_PER_DURATION, full, box.depths.noise), strict=True))
-    depth = figures.pop("secondary_depth")
-    for name, value in figures.items():
-        event[name] = value
+    event.phase_coverage = (seen > 0).mean()
+    event.sinusoid_ratio = sinusoid_gain(total, count) / box.power if box.power > 0 else np.nan
+    dips = other_dips(once, seen, BINS_PER_DURATION, full, box.depths.noise)
+    depth, event.secondary_snr, phase, event.tertiary_snr, event.positive_snr, event.phase_scatter = dips
+    event.secondary_phase = phase
     if np.isfinite(depth):
-        event["secondary_depth_ppm"] = depth * data.sigma * PPM
-        middle = box.t0 + figures["secondary_phase"] * box.period
+        event.secondary_depth_ppm = depth * data.sigma * PPM
+        middle = box.t0 + phase * box.period
         # The mean over all cadences is 0.
         level = box.depths.depth * box.depths.count.sum() / len(data.time)
-        event["secondary_share"] = largest_share(*series, box.period, middle, box.duration, level)
+        event.secondary_share = largest_share(
+            data.time, data.table, cell, data.sums, box.period, middle, box.duration, level
+        )
 
 
 @njit(cache=True, nogil=True)
