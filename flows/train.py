@@ -29,7 +29,8 @@ def train(config: str | None = None, overrides: dict[str, Any] | None = None) ->
     Returns
     -------
     dict
-        `bundle` (name/version), `folder`, `digest`, `metrics`; None and no metrics where `training.epochs` is 0.
+        `bundle` (name/version), `folder`, `digest`, `metrics`. Where `training.epochs` is 0 these are None, and
+        `views` tells how many views were prepared, per source and class.
     """
     settings = load(config, **(overrides or {}))
     root = Root(settings.root, settings.storage_options)
@@ -37,9 +38,11 @@ def train(config: str | None = None, overrides: dict[str, Any] | None = None) ->
     views = functools.cache(lambda total: Progress("views", total))
     epochs = Progress("epochs", settings.training.epochs)
     stars = functools.cache(lambda total: Progress("stars", total))
-    spec = train_task(settings, epochs, lambda done, total: views(total)(done), lambda done, total: stars(total)(done))
+    spec, prepared = train_task(
+        settings, epochs, lambda done, total: views(total)(done), lambda done, total: stars(total)(done)
+    )
     if spec is None:
-        return {"bundle": None, "folder": None, "digest": None, "metrics": {}}
+        return {"bundle": None, "folder": None, "digest": None, "metrics": {}, "views": prepared}
     bundle = load_bundle(spec, root)
     create_markdown_artifact(bundle.files[CARD_FILE].decode(), key="model-card", description=spec)
     return {

@@ -16,8 +16,11 @@ def train_task(
     progress: Callable[[int], None],
     preparing: Callable[[int, int], None],
     fetching: Callable[[int, int], None],
-) -> str | None:
-    """Train and write a bundle below the root; its name/version, None where only data were prepared.
+) -> tuple[str | None, dict[str, dict[str, int]]]:
+    """Train and write a bundle below the root; its name/version.
+
+    Where `training.epochs` is 0 the views are prepared only: then there is no bundle, and their counts are told, per
+    source and class.
 
     With `dataset.data` ``archives`` the labelled light curves are fetched first, `fetching` being told of each star.
     """
@@ -29,6 +32,10 @@ def train_task(
     from larun.network.chatter import TENSORFLOW_STARTS, without_chatter
 
     with without_chatter(TENSORFLOW_STARTS):
+        if settings.training.epochs == 0:
+            from larun.network.fit import prepare
+
+            return None, prepare(settings, preparing, curves)
         from larun.network.fit import train
 
-    return train(settings, progress, preparing, curves)
+        return train(settings, progress, preparing, curves), {}

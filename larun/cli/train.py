@@ -92,6 +92,17 @@ def train(
         print_json(result)
         return
     if result["bundle"] is None:
-        typer.echo("the light curves are prepared; with --epochs 1 or more a network is trained on them")
+        typer.echo(_prepared(result["views"]))
         return
     typer.echo(f"bundle {result['bundle']} is in {result['folder']}")
+
+
+def _prepared(views: dict[str, dict[str, int]]) -> str:
+    """How many views of each class a training would have, and from what."""
+    from larun.schema import CLASSES
+
+    lines = ["the light curves are prepared; with --epochs 1 or more a network is trained on these views:"]
+    for name in CLASSES:
+        counts = {source: of_class[name] for source, of_class in views.items() if of_class[name]}
+        lines.append(f"{name:<20} {sum(counts.values()):>6}" + "".join(f"  {s} {n}" for s, n in counts.items()))
+    return "\n".join(lines)

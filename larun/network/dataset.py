@@ -53,7 +53,8 @@ def training_views(
     Returns
     -------
     LabelledViews
-        Real, hybrid and simulated for a folder; simulated alone for ``simulated``. Deterministic.
+        Real, hybrid and simulated for a folder; simulated alone for ``simulated``. Shapes go into simulated stars where
+        no real light curve can receive one. Deterministic.
 
     Raises
     ------
@@ -65,12 +66,13 @@ def training_views(
         return simulated_views(settings, d.injections, report)
     hosts = read_hosts(d.data) if curves is None else []
     items = plan(list(curves or read_bank(d.data)), hosts, d.injections, seed, d.hold_out)
-    total = len(items) + d.stars
+    simulated = 0 if any(item.injections for item in items) else d.injections
+    total = len(items) + d.stars + simulated
     parts = []
     for done, item in enumerate(items, 1):
         parts.append(item_views(item, settings))
         report(done, total)
-    parts.append(simulated_views(settings, 0, lambda done, _: report(len(items) + done, total)))
+    parts.append(simulated_views(settings, simulated, lambda done, _: report(len(items) + done, total)))
     return concatenate(parts)
 
 

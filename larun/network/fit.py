@@ -62,12 +62,32 @@ from larun.schema import CLASSES
 log = logging.getLogger(__name__)
 
 
+def prepare(
+    settings: Settings,
+    preparing: Callable[[int, int], None] | None = None,
+    curves: Sequence[Curve] | None = None,
+) -> dict[str, dict[str, int]]:
+    """Make the views that a training of these settings would learn from, and train nothing.
+
+    Parameters
+    ----------
+    settings, preparing, curves
+        As in `train`.
+
+    Returns
+    -------
+    dict
+        Views per source and class, as `LabelledViews.counts` gives them.
+    """
+    return training_views(settings, preparing or _log_preparation, curves).counts()
+
+
 def train(
     settings: Settings,
     progress: Callable[[int], None] | None = None,
     preparing: Callable[[int, int], None] | None = None,
     curves: Sequence[Curve] | None = None,
-) -> str | None:
+) -> str:
     """Train a network and write its bundle below the survey root, and to `training.output` where that is given.
 
     A training that was killed goes on from its last epoch when it is asked for again, see `larun.network.checkpoint`.
@@ -85,9 +105,8 @@ def train(
 
     Returns
     -------
-    str or None
-        ``name/version`` of the bundle; versions count up from 0001. None where `training.epochs` is 0: then the
-        views are prepared, and nothing is trained.
+    str
+        ``name/version`` of the bundle; versions count up from 0001.
 
     Raises
     ------
@@ -109,9 +128,6 @@ def train(
     elsewhere = output_root(settings)
     quiet = quiet_curves(settings, curves)
     data = training_views(settings, preparing or _log_preparation, curves)
-    if settings.training.epochs == 0:
-        _log_views(data)
-        return None
     checkpoints = Checkpoints(root, identity(settings, data, start, teachers))
     bundle = fit(settings, data, version, progress or (lambda done: None), start, teachers, quiet, checkpoints)
     save_bundle(bundle, root, paths.bundle(bundle.name, bundle.version))
@@ -294,13 +310,9 @@ def _require_classes(parts: dict[str, LabelledViews]) -> None:
         if short:
             raise InputError(
                 f"the {name} side of the split has fewer than {needed} views of {', '.join(short)}; "
-                f"it has {len(parts[name])} views in all. Give more light curves or ask for more injections."
+                f"it has {len(parts[name])} views in all. Give more light curves, or ask for more injections or "
+                "simulated stars (dataset.injections, dataset.stars)."
             )
-
-
-def _log_views(data: LabelledViews) -> None:
-    counts = np.bincount(data.label, minlength=len(CLASSES))
-    log.info("prepared %s", ", ".join(f"{n} {name}" for name, n in zip(CLASSES, counts, strict=True)))
 
 
 def _log_preparation(done: int, total: int) -> None:

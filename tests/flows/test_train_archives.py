@@ -99,7 +99,13 @@ def test_stars_of_every_kind_are_labelled_fetched_once_and_prepared(archive, con
     try:
         again = run(*asked, "--use-cache", "--json")
         assert again.exit_code == 0, again.output
-        assert json.loads(again.stdout)["bundle"] is None
+        answer = json.loads(again.stdout)
+        assert answer["bundle"] is None
+        planets = answer["views"]["real"]["planetary_transit"]
+        assert planets > 0
+        assert f"real {planets}" in next(
+            line for line in prepared.stdout.splitlines() if line.startswith("planetary_transit")
+        )
         settings = load(config, dataset={"data": "archives", "planets": 10, "non_planets": 10, "use_cache": True})
         curves = assemble(settings, lambda *_: None)
         few = assemble(

@@ -84,6 +84,17 @@ def test_a_folder_gives_all_three_sources(tmp_path):
     assert all(name.startswith("simulated ") for name in data.star[data.source == "simulated"])
 
 
+def test_without_a_real_host_shapes_go_into_simulated_stars():
+    planet = curve("p", PLANET, ephemerides=(Ephemeris(3.0, 1326.0, 3.0),))
+    settings = Settings(dataset={"stars": 30, "injections": 24}, simulate={"days": 12, "cadence_s": 600})
+    done = []
+    data = dataset.training_views(settings, lambda at, total: done.append((at, total)), [planet])
+    assert done[-1] == (1 + 30 + 24, 1 + 30 + 24)
+    shapes = {name: n for name, n in data.offered.items() if name.startswith("simulated")}
+    assert shapes["simulated instrument_artifact"] > 0
+    assert shapes["simulated unknown_anomaly"] > 0
+
+
 def test_a_training_from_nothing_is_simulated_and_deterministic():
     settings = Settings(dataset={"stars": 30, "injections": 12}, simulate={"days": 12, "cadence_s": 600})
     done = []

@@ -88,11 +88,15 @@ def test_a_killed_training_goes_on_and_ends_as_one_that_was_not_killed(
     assert again.manifest["training"] == bundle.manifest["training"]
 
 
-def test_without_epochs_the_views_are_prepared_and_nothing_is_written(data, tmp_path, monkeypatch):
+def test_views_are_prepared_and_counted_and_nothing_is_written(data, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(fitting, "training_views", lambda settings, *_: asked.append(settings) or data)
-    assert fitting.train(Settings(root=str(tmp_path), training={"epochs": 0})) is None
+    counts = fitting.prepare(Settings(root=str(tmp_path)))
     assert len(asked) == 1
+    assert sum(sum(classes.values()) for classes in counts.values()) == len(data)
+    assert {name: counts[name]["eclipsing_binary"] for name in counts} == {
+        name: np.sum((data.source == name) & (data.label == 3)) for name in np.unique(data.source)
+    }
     assert not list(tmp_path.rglob("*"))
 
 
