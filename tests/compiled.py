@@ -1,13 +1,25 @@
 """Compiles what searching a shard needs, so that it lies in numba's cache when tests want it."""
 
+import multiprocessing
+
 import numpy as np
 
 from larun.config import Settings
 from larun.lightcurve import Shard, Star
-from larun.survey.classify import classify_shard
+from larun.schema import VIEW_LENGTH, empty_events
+from larun.search import events, pipeline
+from larun.search.cotrend import groups_of
+from larun.search.flatten import Flat, flatten, flatten_around
+from larun.search.prepare import relative_flux
+from larun.survey import classify
+from larun.units import SECONDS_PER_DAY
+from larun.views import shard_views
 
 STARS = 18
 """Enough on one CCD for common modes, and for a second block of the box search."""
+
+CADENCES_S = 120.0, 600.0
+LEVEL, SCATTER = 1000.0, 1e-3
 
 
 class Undecided:
@@ -18,16 +30,54 @@ class Undecided:
 
 
 def compile_search() -> None:
-    """Search planets of several depths, single transits and variable stars at 2 and 10 min."""
-    for cadence_s in (120.0, 600.0):
-        classify_shard(shard(cadence_s), Settings(), Undecided())
+    """Search planets of several depths, single transits and variable stars at 2 and 10 min.
+
+    Flattening and views take half of the time to compile, the search between them the other half: each has a process.
+    """
+    between = multiprocessing.get_context("spawn").Process(target=compile_between)
+    between.start()
+    compile_flattening_and_views()
+    between.join()
+    # What neither has met; and what went wrong in either goes wrong here too.
+    for cadence_s in CADENCES_S:
+        classify.classify_shard(shard(cadence_s), Settings(), Undecided())
+
+
+def compile_flattening_and_views() -> None:
+    """The search up to flat light curves, and views of an event that is known."""
+    settings = Settings().search
+    event = empty_events(1)
+    for name, value in {"period_d": 1.3, "t0_btjd": 1326.0, "duration_h": 2.9, "depth_ppm": 4e3}.items():
+        event[name] = value
+    for cadence_s in CADENCES_S:
+        stars, cadence_d = shard(cadence_s), cadence_s / SECONDS_PER_DAY
+        relative, _ = relative_flux(stars, settings)
+        flat = flatten(relative, stars.time, cadence_d, settings, groups_of(stars.stars))
+        flatten_around(flat, 0, np.abs(stars.time - 1326.0) < 0.1, stars.time, cadence_d, 0.2, settings)
+        shard_views(stars, np.array([0]), relative, flat.flux[:1], event)
+
+
+def compile_between() -> None:
+    """The search of light curves that are taken to be flat as they are; in a process whose functions it replaces."""
+
+    def relative_as_it_is(stars, settings):
+        return stars.flux / np.float32(LEVEL), ("",) * len(stars)
+
+    def flat_as_it_is(relative, *_):
+        return Flat(relative, np.full(len(relative), SCATTER), {}, relative)
+
+    pipeline.relative_flux, pipeline.flatten = relative_as_it_is, flat_as_it_is
+    events.flatten_around = lambda flat, row, *_: (flat.flux[row], flat.sigma[row])
+    classify.shard_views = lambda stars, star, *_: np.zeros((len(star), VIEW_LENGTH), np.float32)
+    for cadence_s in CADENCES_S:
+        classify.classify_shard(shard(cadence_s), Settings(), Undecided())
 
 
 def shard(cadence_s: float) -> Shard:
     """Stars on one CCD with a common drift, a gap, transits and variability."""
     rng = np.random.default_rng(1)
-    time = 1325.0 + np.arange(0, 27, cadence_s / 86400)
-    flux = 1.0 + rng.normal(0, 1e-3, (STARS, len(time))) + 1e-3 * np.sin(time)
+    time = 1325.0 + np.arange(0, 27, cadence_s / SECONDS_PER_DAY)
+    flux = 1.0 + rng.normal(0, SCATTER, (STARS, len(time))) + 1e-3 * np.sin(time)
     for star in range(6):
         period = 1.3 + star
         flux[star, np.abs((time - 1326.0 + 0.5 * period) % period - 0.5 * period) < 0.06] -= 4e-3 / (1 + star)
@@ -35,10 +85,11 @@ def shard(cadence_s: float) -> Shard:
     for star in (7, 8):
         flux[star] += 2e-2 * np.sin(2 * np.pi * time / (0.1 + 0.4 * (star - 7)))
     flux[:, (time > 1338) & (time < 1339)] = np.nan
-    missing = np.full(flux.shape, np.nan, np.float32)
+    flux = (LEVEL * flux).astype(np.float32)
+    missing, quality = np.full_like(flux, np.nan), np.zeros(flux.shape, np.int32)
     centroid = rng.normal(100, 1e-3, flux.shape)
     stars = tuple(Star(i, camera=1, ccd=1, radius=1.0, logg=4.4) for i in range(STARS))
     return Shard(
-        stars, time, np.arange(len(time), dtype=np.int32), np.zeros(flux.shape, np.float32), (1e3 * flux).astype("f4"),
-        missing, missing, centroid, centroid, np.zeros(flux.shape, np.int32), "tess", 1, cadence_s,
+        stars, time, np.arange(len(time), dtype=np.int32), np.zeros_like(flux), flux, missing, missing,
+        centroid, centroid, quality, "tess", 1, cadence_s,
     )  # fmt: skip
