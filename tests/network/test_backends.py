@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from pretend import PLAIN
+from wavenet_steps import step_losses
 
 from larun.bundles import load_bundle
 from larun.config import Settings
@@ -23,31 +24,38 @@ from larun.network.recipe import require_network
 from larun.network.restore import load_network
 from larun.objects import Root
 
-DRIVER = Path(__file__).with_name("backend_step.py")
-JAX_DRIVER = Path(__file__).with_name("jax_driver.py")
+DRIVER = Path(__file__).with_name("jax_driver.py")
 
 
-def under_jax(driver, folder):
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    return subprocess.run(
-        [sys.executable, driver, folder], env=environment, capture_output=True, text=True, check=False
-    )
-
-
-def test_a_training_under_jax_is_exported_under_tensorflow(data, tmp_path, monkeypatch):
-    ran = under_jax(JAX_DRIVER, tmp_path)
+@pytest.fixture(scope="module")
+def under_jax(tmp_path_factory):
+    """What the driver said, and its folder."""
+    folder = tmp_path_factory.mktemp("jax")
+    # Most of the time goes into compiling, and what little is computed need not be quick.
+    quickly_compiled = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": quickly_compiled}
+    command = [sys.executable, DRIVER, folder]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.startswith(f"RunFailed: the network is trained and kept in {tmp_path}")
-    assert "KERAS_BACKEND=tensorflow, and it writes the bundle" in ran.stdout
-    root = Root(str(tmp_path))
+    said = json.loads((folder / "said.json").read_text())
+    assert (said["backend"], keras.backend.backend()) == ("jax", "tensorflow")
+    return said, folder
+
+
+def test_a_training_under_jax_is_exported_under_tensorflow(under_jax, data, monkeypatch):
+    said, folder = under_jax
+    place = folder / "root"
+    assert said["training"].startswith(f"RunFailed: the network is trained and kept in {place}")
+    assert "KERAS_BACKEND=tensorflow, and it writes the bundle" in said["training"]
+    root = Root(str(place))
     assert not root.list("models")
-    (folder,) = root.list("training")
-    with np.load(tmp_path / folder / "network.npz") as file:
+    (left,) = root.list("training")
+    with np.load(place / left / "network.npz") as file:
         best = [file[f"best_{i}"] for i in range(sum(name.startswith("best_") for name in file.files))]
     monkeypatch.setattr(fitting, "training_views", lambda *_: data)
     monkeypatch.setattr(evaluate, "BOOTSTRAPS", 5)
     epochs = []
-    spec = fitting.train(Settings(root=str(tmp_path), **PLAIN), epochs.append)
+    spec = fitting.train(Settings(root=str(place), **PLAIN), epochs.append)
     assert epochs == [3], "nothing is trained again"
     bundle = load_bundle(spec, root)
     assert bundle.manifest["training"]["backend"] == "jax"
@@ -89,16 +97,19 @@ def test_settings_are_not_searched_where_nothing_can_be_exported(monkeypatch):
         require_network(Settings(training={"tune": 2}))
 
 
-def test_a_small_step_under_jax(tmp_path):
-    ran = under_jax(DRIVER, tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    said = json.loads(ran.stdout.splitlines()[-1])
-    assert said["backend"] == "jax"
+def test_a_small_step_under_jax(under_jax):
+    said, folder = under_jax[0]["step"], under_jax[1]
     assert np.isfinite(said["losses"] + said["contrast"]).all()
     assert said["losses"][1] < said["losses"][0]
     assert said["teacher_kept"]
-    with np.load(tmp_path / "logits.npz") as file:
+    with np.load(folder / "logits.npz") as file:
         views, logits = file["views"], file["logits"]
     network = build("spectral_cnn_plain")
-    network.load_weights(tmp_path / "step.weights.h5")
+    network.load_weights(folder / "step.weights.h5")
     assert keras.ops.convert_to_numpy(network(views)) == pytest.approx(logits, abs=1e-3)
+
+
+def test_a_step_of_the_wavenet_is_the_same_under_tensorflow_and_jax(under_jax):
+    losses = under_jax[0]["wavenet"]
+    assert losses == pytest.approx(step_losses(), rel=1e-4)
+    assert losses[2] < losses[0]

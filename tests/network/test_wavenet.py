@@ -1,9 +1,4 @@
-"""WaveNet: what each sample sees, the heads, both backends, and a round trip through a file."""
-
-import json
-import os
-import subprocess
-import sys
+"""WaveNet: what each sample sees, the heads, and a round trip through a file; JAX is in test_backends.py."""
 
 import keras
 import numpy as np
@@ -125,36 +120,3 @@ def test_unknown_options_are_refused(options, message):
 def test_unknown_architectures_are_refused():
     with pytest.raises(ConfigurationError, match="no architecture 'resnet'; there are spectral_cnn"):
         build("resnet")
-
-
-def step_losses():
-    """Losses of three steps with all heads, from weights and views that the backend has no part in."""
-    network = build("wavenet", 0.0, length=64, residual=4, skip=6, blocks=1, depth=3, localise=True, regress=True)
-    rng = np.random.default_rng(0)
-    views, label = rng.normal(0, 1, (8, 64)).astype(np.float32), np.arange(8) % 6
-    for layer in network.layers:
-        layer.set_weights([rng.normal(0, 0.3, w.shape).astype(np.float32) for w in layer.get_weights()])
-    ones = np.ones((8, 1))
-    targets = {"logits": label, "localisation": (views > 1).astype(np.float32), "depth": ones, "period": ones}
-    losses = {
-        "logits": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        "localisation": keras.losses.BinaryCrossentropy(from_logits=True),
-        "depth": "mse",
-        "period": "mse",
-    }
-    network.compile(keras.optimizers.SGD(0.05), losses, jit_compile=keras.backend.backend() == "jax")
-    return [float(network.train_on_batch(views, targets, return_dict=True)["loss"]) for _ in range(3)]
-
-
-def test_a_step_is_the_same_under_tensorflow_and_jax():
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    run = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr[-2000:]
-    said = json.loads(run.stdout.strip().splitlines()[-1])
-    assert (said["backend"], keras.backend.backend()) == ("jax", "tensorflow")
-    assert said["losses"] == pytest.approx(step_losses(), rel=1e-4)
-    assert said["losses"][2] < said["losses"][0]
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps({"backend": keras.backend.backend(), "losses": step_losses()}))
