@@ -19,6 +19,10 @@ WIDTH = 4
 """Bytes of a number."""
 
 _AT_ONCE = 64
+_LINE = 8 * _AT_ONCE
+"""Numbers whose bits of one plane make up a cache line. Planes a power of two of bytes apart share few places of the
+cache; lines that are written once, and whole, get along there."""
+
 _BITS = 8
 _BIT, _BYTE, _INDEX, _WORD = (ir.IntType(bits) for bits in (1, 8, 32, 64))
 _FLAGS = ir.VectorType(_BIT, _AT_ONCE)
@@ -62,12 +66,19 @@ def hold(planes: np.ndarray, values: np.ndarray, block: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def _planes_of(values, planes, block):
+    near = np.empty(_BITS * WIDTH * _AT_ONCE, np.uint8)
     for first in range(0, values.shape[0], block):
         n = min(block, values.shape[0] - first)
         stride = n // GROUP
         place = first * WIDTH
         whole = n // _AT_ONCE * _AT_ONCE
-        for at in range(0, whole, _AT_ONCE):
+        in_lines = n // _LINE * _LINE
+        for at in range(0, in_lines, _LINE):
+            for part in range(_LINE // _AT_ONCE):
+                _split(values, first + at + part * _AT_ONCE, near, part * GROUP, _AT_ONCE)
+            for plane in range(_BITS * WIDTH):
+                _move(near, plane * _AT_ONCE, planes, place + plane * stride + at // GROUP)
+        for at in range(in_lines, whole, _AT_ONCE):
             _split(values, first + at, planes, place + at // GROUP, stride)
         for at in range(whole, n, GROUP):
             for plane in range(WIDTH * _BITS):
@@ -167,6 +178,19 @@ def _split(typing_context, values, at, planes, row, stride):
         return context.get_dummy_value()
 
     return types.void(values, types.intp, planes, types.intp, types.intp), generate
+
+
+@intrinsic
+def _move(typing_context, source, at, target, to):
+    """Copy 64 bytes."""
+
+    def generate(context, builder, signature, args):
+        source, at, target, to = args
+        line = builder.load(_address(context, builder, signature.args[0], source, at, _PART), align=1)
+        builder.store(line, _address(context, builder, signature.args[2], target, to, _PART), align=1)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp), generate
 
 
 @intrinsic
