@@ -27,12 +27,19 @@ log = logging.getLogger(__name__)
 DEATHS_BEFORE_SPLIT = 2
 """Workers that may die under one group of shards before it is split."""
 
-WORKER_MALLOC = {"MALLOC_TRIM_THRESHOLD_": 268_435_456, "MALLOC_MMAP_THRESHOLD_": 33_554_432}
-"""How glibc keeps memory in a worker, as environment variables; bytes.
+WORKER_MALLOC = {
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_ARENA_MAX": "1",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+"""How glibc keeps memory in a worker, as environment variables.
 
 Each target takes and frees some megabytes. Dask's own trim threshold of 64 KiB gives them back to the kernel every
 time, and their pages are faulted in anew for the next: that doubles the CPU time of the encoding. With these, freed
-memory up to 256 MiB stays, and what is larger than 32 MiB is mapped by itself and goes back at once.
+memory up to 256 MiB stays, and what is larger than 32 MiB is mapped by itself and goes back at once. All threads share
+one arena, so that the next target takes what the last one freed, of which some is still in the cache, whichever thread
+fetches it; and the kernel is asked for large pages, where it gives any.
 """
 
 _PREFLIGHT = ("tasks.ingest", "tasks.sweep")

@@ -205,9 +205,8 @@ def _idle(requests: list[dict]) -> float:
 
 def _as_in_a_worker() -> None:
     """Start again with the allocator settings of a Dask worker, which are read when a process starts."""
-    wanted = {name: str(value) for name, value in WORKER_MALLOC.items()}
-    if any(os.environ.get(name) != value for name, value in wanted.items()):
-        os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], os.environ | wanted)
+    if any(os.environ.get(name) != value for name, value in WORKER_MALLOC.items()):
+        os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], os.environ | WORKER_MALLOC)
 
 
 def main() -> None:
