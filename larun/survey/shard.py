@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -31,6 +32,9 @@ LOOK_AHEAD = 64
 
 LOOK_AHEAD_BYTES = 192 * 2**20
 """Bytes of light curves that wait for their turn, at most."""
+
+_TOGETHER = 4
+"""Targets that a thread fetches before it says so: each time wakes the thread that writes."""
 
 _BYTES_PER_CADENCE = 40
 
@@ -113,11 +117,11 @@ def fetching(
     pool = ThreadPoolExecutor(threads, thread_name_prefix="fetch")
     check = partial(align, plan=plan)
 
-    def get(target: PlannedTarget, use: Callable[[Obtained[Aligned]], Used]) -> Used:
-        return use(obtain(work.archives, work.product, target, check))
+    def get(some: list[tuple[PlannedTarget, Callable[[Obtained[Aligned]], Used]]]) -> list[Used]:
+        return [use(obtain(work.archives, work.product, target, check)) for target, use in some]
 
     try:
-        yield _in_order(pool, get, wanted, depth)
+        yield _in_order(pool, get, wanted, depth, max(1, min(_TOGETHER, depth // threads)))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         for archive in work.archives:
@@ -125,15 +129,15 @@ def fetching(
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, get: Callable[..., Used], wanted: Iterable[tuple], depth: int
+    pool: ThreadPoolExecutor, get: Callable[[list], list[Used]], wanted: Iterable, depth: int, together: int
 ) -> Iterator[Used]:
-    ahead: deque[Future[Used]] = deque()
-    for arguments in wanted:
-        ahead.append(pool.submit(get, *arguments))
-        if len(ahead) > depth:
-            yield ahead.popleft().result()
+    remaining, ahead = iter(wanted), deque[Future[list[Used]]]()
+    while some := list(islice(remaining, together)):
+        ahead.append(pool.submit(get, some))
+        if len(ahead) * together > depth:
+            yield from ahead.popleft().result()
     while ahead:
-        yield ahead.popleft().result()
+        yield from ahead.popleft().result()
 
 
 def fill_row(
