@@ -6,7 +6,6 @@ import http.client
 import re
 import socket
 import ssl
-from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,6 +16,9 @@ from larun.errors import ArchiveRefused
 _SECRET = re.compile(
     r"(?i)((?:^|[?&])[^=&\s]*(?:sig|token|secret|password|passwd|key|credential|auth)[^=&\s]*=)[^&\s]*"
 )
+_PLAIN = re.compile(r"[a-z]+://[a-z0-9.-]+(?::\d+)?/[\w./-]*(?:\?uri=[\w.:/-]*)?", re.ASCII)
+"""A URL without anything to hide, such as that of a product."""
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
@@ -52,9 +54,10 @@ class Waits(NamedTuple):
     silence_s: float
 
 
-@lru_cache(maxsize=64)
 def redact(url: str) -> str:
     """URL without user, password, and values of query fields that sign or identify; empty where it is none."""
+    if _PLAIN.fullmatch(url):
+        return url
     try:
         parts = urlsplit(url)
     except ValueError:

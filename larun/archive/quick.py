@@ -9,17 +9,21 @@ from __future__ import annotations
 import http.client
 import io
 import re
+import select
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import urllib3
 from urllib3 import exceptions as wrong
 
-_STATUS = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)[ \r].*\n", re.DOTALL)
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*\r\n")
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_FIELD = re.compile(rf"({_NAME}):[ \t]*([^\r\n]*?)[ \t]*\r\n")
+_HEAD = re.compile(rf"HTTP/1\.1 ([2-5]\d\d)[ \r][^\n]*\n((?:{_NAME}:[^\r\n]*\r\n){{0,64}})\r\n", re.ASCII)
 _WITHOUT_BODY = (204, 304)
-_LONGEST_LINE = 8192
-_MOST_HEADERS = 64
-_UNUSUAL = frozenset({b"transfer-encoding", b"content-encoding"})
+_LONGEST_HEAD = 8192
+_MOST_LINES = 66
+_END = b"\r\n\r\n"
+_UNUSUAL = frozenset({"transfer-encoding", "content-encoding"})
 """Header fields of answers that are left to urllib3."""
 
 _FOLD = re.compile(r"\r?\n[ \t]+")
@@ -44,79 +48,118 @@ class Plain:
     ----------
     status : int
         HTTP status.
-    headers : urllib3.HTTPHeaderDict
-        Header fields.
+    headers : dict
+        Header fields, names in lower case.
     data : bytes
         The body, as long as was announced.
     """
 
-    def __init__(self, status: int, headers: urllib3.HTTPHeaderDict, data: bytes):
+    def __init__(self, status: int, headers: dict[str, str], data: bytes):
         self.status, self.headers, self.data = status, headers, data
 
 
-def ask(
-    connection: urllib3.connection.HTTPConnection, request: bytes, silence_s: float, most_bytes: int
-) -> Plain | urllib3.BaseHTTPResponse:
-    """Send a request over an idle connection; a usual answer, or one that urllib3 has begun to read.
-
-    After an answer that urllib3 reads the connection must be closed.
+class Channel:
+    """A connection that urllib3 opened, over which requests are made one after the other.
 
     Parameters
     ----------
     connection : HTTPConnection
         Open, and nothing is under way on it.
-    request : bytes
-        From `request_of`.
     silence_s : float
         Longest wait for the next bytes.
-    most_bytes : int
-        A longer answer is left to urllib3.
-
-    Raises
-    ------
-    urllib3.exceptions.ProtocolError
-        The answer broke off, or is none.
-    OSError
-        The connection broke, or nothing came for too long.
     """
-    connection.sock.settimeout(silence_s)
-    connection.sock.sendall(request)
-    reader = connection.sock.makefile("rb")
-    try:
-        said, status, headers = _head(reader)
-        length = headers.get("content-length", "")
-        if status is None or not length.isdecimal() or int(length) > most_bytes:
-            return _left_to_urllib3(b"".join(said), reader)
-        data = _body(reader, int(length))
-    except http.client.HTTPException as error:
-        reader.close()
-        raise wrong.ProtocolError(f"Connection broken: {error!r}", error) from error
-    except BaseException:
-        reader.close()
-        raise
-    reader.close()
-    return Plain(status, headers, data)
+
+    def __init__(self, connection: urllib3.connection.HTTPConnection, silence_s: float):
+        self._connection = connection
+        self._socket = connection.sock
+        self._socket.settimeout(silence_s)
+        self._raw = self._socket.makefile("rb", buffering=0)
+        self._came = select.poll()
+        self._came.register(self._socket, select.POLLIN)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is open, and nothing came that nobody asked for, as the end of the connection is."""
+        return self._connection.sock is self._socket and not self._came.poll(0)
+
+    def let_go(self) -> None:
+        """Leave the connection to urllib3; it could not be closed otherwise."""
+        self._raw.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.let_go()
+        self._connection.close()
+
+    def ask(self, request: bytes, most_bytes: int) -> Plain | urllib3.BaseHTTPResponse:
+        """Send a request; a usual answer, or one that urllib3 has begun to read.
+
+        After an answer that urllib3 reads, or an error, the channel must be closed.
+
+        Parameters
+        ----------
+        request : bytes
+            From `request_of`.
+        most_bytes : int
+            A longer answer is left to urllib3.
+
+        Raises
+        ------
+        urllib3.exceptions.ProtocolError
+            The answer broke off, or is none.
+        OSError
+            The connection broke, or nothing came for too long.
+        """
+        self._socket.sendall(request)
+        # One for each answer: what came beyond the end of the last one is none of this one.
+        reader = io.BufferedReader(self._raw, _LONGEST_HEAD)
+        try:
+            came, taken = reader.peek(1), b""
+            if _END not in came:
+                came = taken = _lines(reader)
+            head = _head(came)
+            if head is None or head.length > most_bytes:
+                return _left_to_urllib3(taken, reader)
+            reader.read(head.size - len(taken))
+            data = _body(reader, head.length)
+        except http.client.HTTPException as error:
+            raise wrong.ProtocolError(f"Connection broken: {error!r}", error) from error
+        reader.detach()
+        return Plain(head.status, head.fields, data)
 
 
-def _head(reader: io.BufferedReader) -> tuple[list[bytes], int | None, urllib3.HTTPHeaderDict]:
-    """Lines that came, and status and header fields; no status where anything is unusual."""
-    line = reader.readline(_LONGEST_LINE)
-    said, headers = [line], urllib3.HTTPHeaderDict()
-    found = _STATUS.fullmatch(line)
-    if found is None or int(found[1]) in _WITHOUT_BODY:
-        return said, None, headers
-    for _ in range(_MOST_HEADERS):
-        line = reader.readline(_LONGEST_LINE)
-        said.append(line)
-        if line == b"\r\n":
-            return said, int(found[1]), headers
-        field = _HEADER.fullmatch(line)
-        if field is None or field[1].lower() in _UNUSUAL:
+class _Head(NamedTuple):
+    """Beginning of a usual answer: its own length and that of the body, status, and fields with names in lower case."""
+
+    size: int
+    length: int
+    status: int
+    fields: dict[str, str]
+
+
+def _lines(reader: io.BufferedReader) -> bytes:
+    """Lines to the end of a head that comes in pieces, or as many as a usual one has."""
+    lines = []
+    for _ in range(_MOST_LINES):
+        lines.append(reader.readline(_LONGEST_HEAD))
+        if lines[-1] in (b"\r\n", b""):
             break
-        if field[1].lower() == b"connection" and field[2].lower() != b"keep-alive":
-            break
-        headers.add(field[1].decode("latin-1"), field[2].decode("latin-1"))
-    return said, None, headers
+    return b"".join(lines)
+
+
+def _head(came: bytes) -> _Head | None:
+    """Head that these bytes begin with; None where they lack some of it, or it is unusual in any way."""
+    found = _HEAD.match(came.decode("latin-1"))
+    if found is None:
+        return None
+    fields = _FIELD.findall(found[2])
+    by_name = {name.lower(): value for name, value in fields}
+    status, length = int(found[1]), by_name.get("content-length", "")
+    if status in _WITHOUT_BODY or not length.isdecimal() or len(by_name) < len(fields):
+        return None
+    if not _UNUSUAL.isdisjoint(by_name) or by_name.get("connection", "keep-alive").lower() != "keep-alive":
+        return None
+    return _Head(found.end(), int(length), status, by_name)
 
 
 def _body(reader: io.BufferedReader, length: int) -> bytes:

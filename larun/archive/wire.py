@@ -43,8 +43,8 @@ class Answer:
     ----------
     status : int
         HTTP status.
-    headers : mapping of str
-        Header fields, any case.
+    headers : dict
+        Header fields, names in lower case.
     data : bytes
         The whole body.
     url : str
@@ -52,7 +52,7 @@ class Answer:
     """
 
     status: int
-    headers: urllib3.HTTPHeaderDict
+    headers: dict[str, str]
     data: bytes
     url: str
 
@@ -128,6 +128,7 @@ class Wire:
         self._longest_s = longest_s
         self._managers: dict[str, tuple[tuple[str, int | None], urllib3.PoolManager]] = {}
         self._latest: tuple[str, urllib3.PoolManager] | None = None
+        self._channel: tuple[urllib3.PoolManager, quick.Channel] | None = None
         self._lock = threading.Lock()
         self._deadline = float("inf")
         self._cut = False
@@ -150,6 +151,7 @@ class Wire:
         try:
             began = response = self._asked(manager, url, headers) if method == "GET" and body is None else None
             if response is None:
+                self._let_go()
                 response = manager.urlopen(
                     method,
                     url,
@@ -178,24 +180,41 @@ class Wire:
             if isinstance(began, urllib3.BaseHTTPResponse):
                 # The library's connection knows nothing of this answer.
                 self.close()
-        return Answer(response.status, response.headers, data, redact(url))
+        if isinstance(response, quick.Plain):
+            return Answer(response.status, response.headers, data, redact(url))
+        fields = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status, fields, data, redact(url))
 
     def _asked(
         self, manager: urllib3.PoolManager, url: str, headers: dict[str, str]
     ) -> quick.Plain | urllib3.BaseHTTPResponse | None:
         """Answer over the connection that is open; None where there is none, or a proxy is between."""
-        if manager.proxy is not None:
-            return None
         request = quick.request_of(url, headers)
-        connection = next((pool.newest for pool in _pools(manager)), None)
-        if request is None or connection is None or connection.sock is None or not connection.is_connected:
+        channel = self._channel_of(manager) if request is not None else None
+        if channel is None:
             return None
         try:
-            answer = quick.ask(connection, request, self._waits.silence_s, _MOST_BYTES)
+            return channel.ask(request, _MOST_BYTES)
         except BaseException:
-            connection.close()
+            self._channel = None
+            channel.close()
             raise
-        return answer
+
+    def _channel_of(self, manager: urllib3.PoolManager) -> quick.Channel | None:
+        if self._channel is not None and self._channel[0] is manager and self._channel[1].is_ready:
+            return self._channel[1]
+        self._let_go()
+        connection = next((pool.newest for pool in _pools(manager)), None)
+        if manager.proxy is not None or connection is None or connection.sock is None or not connection.is_connected:
+            return None
+        channel = quick.Channel(connection, self._waits.silence_s)
+        self._channel = manager, channel
+        return channel
+
+    def _let_go(self) -> None:
+        if self._channel is not None:
+            self._channel[1].let_go()
+            self._channel = None
 
     def cut_overdue(self, now: float) -> None:
         """Cut an answer off that takes too long; called by another thread."""
@@ -209,6 +228,7 @@ class Wire:
 
     def close(self) -> None:
         """Close the connections."""
+        self._let_go()
         # Clearing a manager leaves its connections open until its pools are collected.
         for _, manager in list(self._managers.values()):
             _close(manager)

@@ -1,6 +1,7 @@
 """Requests over a connection that is open: usual answers are read at once, unusual ones by urllib3, both alike."""
 
 import gzip
+import time
 
 import pytest
 
@@ -49,14 +50,14 @@ def wire():
 @pytest.fixture
 def kinds(monkeypatch):
     """Whether each answer over an open connection was a usual one."""
-    kinds, ask = [], quick.ask
+    kinds, ask = [], quick.Channel.ask
 
     def asked(*arguments):
         answer = ask(*arguments)
         kinds.append(isinstance(answer, quick.Plain))
         return answer
 
-    monkeypatch.setattr(quick, "ask", asked)
+    monkeypatch.setattr(quick.Channel, "ask", asked)
     return kinds
 
 
@@ -131,6 +132,32 @@ def test_what_is_sent_is_what_urllib3_sends(wire):
     first, second = (sorted(head.split("\r\n")) for head in stub.heads)
     assert first == second
     assert second[-1].startswith("User-Agent") or "GET /special?uri=mast:TESS/a.fits HTTP/1.1" in second
+
+
+def test_a_connection_that_urllib3_closes_is_closed(wire):
+    """After an answer to a request that is not ours the connection is not held open by what we had of it."""
+    ends = [reply(200, b"", "Connection: close")]
+    with Stub(lambda head: ends if head.startswith("HEAD") else [reply(200, b"x")]) as stub:
+        for _ in range(2):
+            wire.exchange("GET", stub.url, {})
+        assert stub.open_now == 1
+        wire.exchange("HEAD", stub.url, {})
+        end = time.monotonic() + 5.0
+        while stub.open_now and time.monotonic() < end:
+            time.sleep(0.01)
+        assert stub.open_now == 0
+        assert stub.most_open == 1
+
+
+def test_what_came_unasked_is_no_answer(wire):
+    """Bytes beyond the end of an answer, with it or after it, do not begin the next one."""
+    late = [reply(200, b"y") + reply(200, b"z"), 0.05, reply(200, b"z")]
+    with answering(late) as stub:
+        wire.exchange("GET", f"{stub.url}/warm", {})
+        for _ in range(3):
+            assert wire.exchange("GET", f"{stub.url}/special", {}).data == b"y"
+            time.sleep(0.1)
+            assert wire.exchange("GET", f"{stub.url}/warm", {}).data == b"x"
 
 
 def test_a_url_that_needs_encoding_is_left_to_urllib3(wire, kinds):
