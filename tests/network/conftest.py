@@ -6,6 +6,10 @@ import pytest
 from pretend import SMALL, pretend_data
 
 from larun.config import Settings
+from larun.network import compare, evaluate
+
+DRAWS = 20
+"""Of the bootstrap, where its intervals are not looked at; they are in test_evaluate.py."""
 
 KNOWN_WARNINGS = (
     # TensorFlow 2.21 with NumPy 2, whenever a variable becomes an array.
@@ -36,4 +40,13 @@ def bundle(data, small_settings):
     """A bundle trained for a few epochs on pretend views."""
     from larun.network.fit import fit
 
-    return fit(small_settings, data, "0001", lambda done: None)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(evaluate, "BOOTSTRAPS", DRAWS)
+        return fit(small_settings, data, "0001", lambda done: None)
+
+
+@pytest.fixture
+def few_draws(monkeypatch):
+    """Scores with quick intervals."""
+    for module in (evaluate, compare):
+        monkeypatch.setattr(module, "BOOTSTRAPS", DRAWS)

@@ -15,7 +15,6 @@ from wavenet_steps import step_losses
 from larun.bundles import load_bundle
 from larun.config import Settings
 from larun.errors import ConfigurationError, StoreError
-from larun.network import evaluate
 from larun.network import fit as fitting
 from larun.network.architectures import build
 from larun.network.checkpoint import Checkpoints
@@ -42,6 +41,7 @@ def under_jax(tmp_path_factory):
     return said, folder
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_a_training_under_jax_is_exported_under_tensorflow(under_jax, data, monkeypatch):
     said, folder = under_jax
     place = folder / "root"
@@ -53,7 +53,6 @@ def test_a_training_under_jax_is_exported_under_tensorflow(under_jax, data, monk
     with np.load(place / left / "network.npz") as file:
         best = [file[f"best_{i}"] for i in range(sum(name.startswith("best_") for name in file.files))]
     monkeypatch.setattr(fitting, "training_views", lambda *_: data)
-    monkeypatch.setattr(evaluate, "BOOTSTRAPS", 5)
     epochs = []
     spec = fitting.train(Settings(root=str(place), **PLAIN), epochs.append)
     assert epochs == [3], "nothing is trained again"

@@ -8,6 +8,8 @@ from larun.errors import BundleError
 from larun.network.compare import compare
 from larun.network.predictions import PREDICTIONS_FILE, predictions_table, read_predictions
 
+pytestmark = pytest.mark.usefixtures("few_draws")
+
 
 def shares(label, right):
     """Probabilities that give the right class where `right`, else another."""

@@ -11,13 +11,14 @@ import pytest
 from larun.bundles import FLOAT_FILE, H5_FILE, INT8_FILE, KERAS_FILE, load_bundle, save_bundle
 from larun.config import Settings
 from larun.errors import ConfigurationError, InputError
-from larun.network import evaluate
 from larun.network import fit as fitting
 from larun.network.card import model_card
 from larun.network.labelled import SPLIT_FILE, TEST, TRAIN, labelled, read_split
 from larun.network.logbook import LOG_FILE
 from larun.network.recipe import load_teachers
 from larun.objects import Root
+
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 KILL_DRIVER = Path(__file__).with_name("kill_driver.py")
 
@@ -141,7 +142,9 @@ def test_a_start_that_saw_the_held_out_stars_is_refused(bundle, small_settings, 
 def test_the_bundle_is_written_to_a_folder_too_and_over_nothing_else(data, small_settings, tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "training_views", lambda *_: data)
     settings = changed(
-        small_settings, training={"output": str(tmp_path / "out"), "epochs": 1}, model={"version": "trial"}
+        small_settings,
+        training={"output": str(tmp_path / "out"), "epochs": 1},
+        model={"version": "trial", "architecture": "perceptron"},
     ).model_copy(update={"root": str(tmp_path / "root")})
     assert fitting.train(settings) == "small/trial"
     assert load_bundle(str(tmp_path / "out")) == load_bundle("small/trial", Root(settings.root))
@@ -154,9 +157,8 @@ def test_the_bundle_is_written_to_a_folder_too_and_over_nothing_else(data, small
 @pytest.mark.timeout(600)
 def test_settings_are_searched_stars_cross_validated_and_a_teacher_named(data, small_settings, tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "training_views", lambda *_: data)
-    monkeypatch.setattr(evaluate, "BOOTSTRAPS", 5)  # intervals are not looked at here
-    modes = {"epochs": 2, "tune": 2, "kfold": 3, "pretrain_epochs": 1}
-    settings = changed(small_settings, model={"architecture": "spectral_cnn_plain"}, training=modes)
+    modes = {"epochs": 2, "tune": 2, "kfold": 2, "pretrain_epochs": 1}
+    settings = changed(small_settings, model={"architecture": "perceptron"}, training=modes)
     settings = settings.model_copy(update={"root": str(tmp_path)})
     spec = fitting.train(settings)
     bundle = load_bundle(spec, Root(str(tmp_path)))

@@ -16,6 +16,7 @@ def test_a_star_is_in_one_fold_and_stays_there():
     assert not np.array_equal(fold_of(star, 5, 2), fold)
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_every_star_is_scored_once_by_a_network_that_never_saw_it(data):
     trained = []
 

@@ -1,5 +1,6 @@
 """Heads beside the classes: scores of hand-made marks, windows whose marks lie on their dips, and what is learnt."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -130,6 +131,7 @@ def test_a_network_learns_to_mark_and_measure_and_keeps_what_it_learnt():
         training={"pretrain_epochs": 12, "pretrain_on": "transits", "learning_rate": 0.02, "batch_size": 16},
     )
     curves = tuple(quiet(f"s{i}", i) for i in range(40))
+    keras.utils.set_random_seed(1)
     network = build("wavenet", 0.0, **TINY)
     before = {layer.name: layer.get_weights() for layer in network.layers}
     record = teach(network, settings, np.empty((0, 1024), np.float32), Quiet(curves[:32], curves[32:]))
@@ -143,6 +145,7 @@ def test_a_network_learns_to_mark_and_measure_and_keeps_what_it_learnt():
 
 def test_raw_windows_teach_without_labels():
     settings = Settings(training={"pretrain_epochs": 3, "pretrain_on": "windows", "batch_size": 16})
+    keras.utils.set_random_seed(1)
     network = build("spectral_cnn_plain")
     record = teach(
         network, settings, np.empty((0, 1024), np.float32), Quiet(tuple(quiet(f"s{i}", i) for i in range(8)))
