@@ -67,13 +67,23 @@ def make_shard():
 
 
 @pytest.fixture
-def pure_python(monkeypatch):
-    """Replace every compiled kernel of the search by the Python it was compiled from."""
-    for name in KERNEL_MODULES:
-        module = importlib.import_module(f"larun.{name}")
+def uncompile(monkeypatch):
+    """Function that replaces every compiled kernel of a module by the Python it was compiled from."""
+
+    def replace(name):
+        module = importlib.import_module(name)
         for attribute, value in vars(module).copy().items():
             if isinstance(value, CPUDispatcher):
                 monkeypatch.setattr(module, attribute, value.py_func)
+
+    return replace
+
+
+@pytest.fixture
+def pure_python(uncompile):
+    """The search with nothing of it compiled."""
+    for name in KERNEL_MODULES:
+        uncompile(f"larun.{name}")
 
 
 def box_transits(time, period, t0, duration, depth):
