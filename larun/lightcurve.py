@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from larun.errors import InputError
+from larun.finite import end_of_run, start_of_run
 
 QUALITY_MASKS = {"tess": 17087, "kepler": 1130799, "k2": 1130799}
 """Quality bits that make a cadence bad: lightkurve's ``default`` bitmask of each mission."""
@@ -191,16 +192,17 @@ class Shard:
 def _corrected(time, correction):
     """Times with their corrections; missing ones lie between their neighbours, or are those of the only one."""
     total = np.empty(len(time))
-    known = -1
     for k in range(len(time)):
         total[k] = time[k] + correction[k]
-        if np.isfinite(correction[k]):
-            if known < k - 1:
-                after = np.float64(correction[k])
-                before = np.float64(correction[known]) if known >= 0 else after
-                for i in range(known + 1, k):
-                    total[i] = time[i] + before + (after - before) / (k - known) * (i - known)
-            known = k
+    known = -1
+    first = start_of_run(correction, 0)
+    while first < len(time):
+        after = np.float64(correction[first])
+        before = np.float64(correction[known]) if known >= 0 else after
+        for i in range(known + 1, first):
+            total[i] = time[i] + before + (after - before) / (first - known) * (i - known)
+        known = end_of_run(correction, first) - 1
+        first = start_of_run(correction, known + 1)
     last = np.float64(correction[known]) if known >= 0 else 0.0
     for i in range(known + 1, len(time)):
         total[i] = time[i] + last

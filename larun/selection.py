@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from larun.finite import finite_values
 from larun.lanes import LANES, broadcast, count_less, least, load, where_less
 from larun.units import MAD_TO_SIGMA
 
@@ -193,12 +194,7 @@ def level_and_scatter(values, work):
     level, sigma : float
         NaN where nothing is finite.
     """
-    n = np.uintp(0)
-    for value in values:
-        # Without a branch: what is missing is written over.
-        work[n] = value
-        n += np.uintp(np.isfinite(value))
-    n = np.int64(n)
+    n = finite_values(values, work)
     if n == 0:
         return np.nan, np.nan
     level = median(work, n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from larun.finite import start_of_run
 from larun.lightcurve import AUTHOR_QUALITY_MASKS, Shard
 from larun.search.transits import first_after, lookup_table, transit_range
 from larun.units import HOURS_PER_DAY, PPM
@@ -134,7 +135,7 @@ def centroid_shift(time, used, column, row, period, t0, duration):
     """
     n = len(time)
     nothing = (np.nan, np.nan, np.nan, np.nan)
-    start = 0
+    start = start_of_run(column, 0)
     while start < n and not (used[start] and np.isfinite(column[start]) and np.isfinite(row[start])):
         start += 1
     if n - start < 2:

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from larun.config import SearchSettings
+from larun.finite import finite_values
 from larun.lightcurve import Shard, bad_quality_bits
 from larun.selection import level_and_scatter, median
 
@@ -78,9 +79,11 @@ def _normalise(flux, quality, bits):
     count = np.zeros(n_stars, np.int64)
     level = np.full(n_stars, np.float32(np.nan), np.float32)
     varies = np.zeros(n_stars, np.bool_)
-    work = np.empty(n + 1, np.float32)
+    work = np.empty(n, np.float32)
     for star in range(n_stars):
-        m = _good_flux(flux[star], quality[star], bits, relative[star], work)
+        own = relative[star]
+        _mask(flux[star], quality[star], bits, own)
+        m = finite_values(own, work)
         count[star] = m
         if m > 0:
             different = 0
@@ -88,7 +91,6 @@ def _normalise(flux, quality, bits):
                 different += value != work[0]
             varies[star] = different > 0
             level[star] = median(work, m)
-        own = relative[star]
         unit = level[star] if level[star] > 0 else np.float32(np.nan)
         for k in range(n):
             own[k] /= unit
@@ -96,17 +98,11 @@ def _normalise(flux, quality, bits):
 
 
 @njit(cache=True, nogil=True)
-def _good_flux(flux, quality, bits, masked, good):
-    """Fill `masked` with the flux, NaN where it is bad, and `good` with what is left, whose number is returned."""
-    m = np.uintp(0)
+def _mask(flux, quality, bits, masked):
+    """Fill `masked` with the flux, NaN where it is bad."""
     for k in range(len(flux)):
-        value = flux[k]
-        used = np.isfinite(value) & (quality[k] >= 0) & ((quality[k] & bits) == 0)
-        masked[k] = value if used else np.float32(np.nan)
-        # Without a branch: what is bad is written over.
-        good[m] = value
-        m += np.uintp(used)
-    return np.int64(m)
+        used = np.isfinite(flux[k]) & (quality[k] >= 0) & ((quality[k] & bits) == 0)
+        masked[k] = flux[k] if used else np.float32(np.nan)
 
 
 def _obstacle(count: int, level: float, varies: bool) -> str:
@@ -155,7 +151,7 @@ def _clip(detrended, time, isolated_dips):
     n_stars, n = detrended.shape
     edges = _parts_of_a_day(time)
     sigmas = np.empty(n_stars)
-    work = np.empty(n + 1, np.float32)
+    work = np.empty(n, np.float32)
     for star in range(n_stars):
         flux = detrended[star]
         level, sigma = level_and_scatter(flux, work)

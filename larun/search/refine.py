@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from larun.config import SearchSettings
+from larun.finite import end_of_run, start_of_run
 from larun.lanes import LANES, broadcast, count_less, load, magnitude, total, where_less
 from larun.search import cells
 from larun.search.rating import BOX, rate
@@ -148,21 +149,17 @@ def series(time: np.ndarray, detrended: np.ndarray, sigma: float, cadence_d: flo
 
 @njit(cache=True, nogil=True)
 def _good(time, detrended, sigma):
-    """Times of the finite cadences, their flux about its mean in units of `sigma`, and the sums of it before each.
-
-    Cadences are taken run by run of those that are all finite, without a branch on each.
-    """
+    """Times of the finite cadences, their flux about its mean in units of `sigma`, and the sums of it before each."""
     level, n = _mean(detrended)
     inverse = 1.0 / sigma
     good, flux = np.empty(n), np.empty(n)
-    taken = first = 0
-    while taken < n:
-        while not np.isfinite(detrended[first]):
-            first += 1
-        last = _end_of_run(detrended, first)
+    taken = 0
+    first = start_of_run(detrended, 0)
+    while first < len(detrended):
+        last = end_of_run(detrended, first)
         _scaled(time[first:last], detrended[first:last], level, inverse, good[taken:], flux[taken:])
         taken += last - first
-        first = last
+        first = start_of_run(detrended, last)
     return good, flux, cells.sums_before(flux)
 
 
@@ -182,18 +179,6 @@ def _mean(values):
             summed += values[i] - np.float32(1)
             n += 1
     return 1.0 + summed / max(n, 1), n
-
-
-@njit(cache=True, nogil=True)
-def _end_of_run(values, first):
-    """First value from `first` on that is not finite, or their number."""
-    infinite = broadcast(np.float32(np.inf))
-    last = first
-    while last + LANES <= len(values) and count_less(magnitude(load(values, last)), infinite) == LANES:
-        last += LANES
-    while last < len(values) and np.isfinite(values[last]):
-        last += 1
-    return last
 
 
 @njit(cache=True, nogil=True)

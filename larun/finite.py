@@ -1,0 +1,61 @@
+"""Finite values of arrays with holes, run by run: within a run nothing has to be asked of a single value."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+from larun.lanes import LANES, broadcast, count_less, load, magnitude
+
+
+def _finite_of_sixteen(values, at):
+    """How many of sixteen values from `at` on are finite."""
+    return np.count_nonzero(np.isfinite(values[at : at + LANES]))
+
+
+@overload(_finite_of_sixteen)
+def _compiled_finite_of_sixteen(values, at):
+    def plain(values, at):
+        count = np.int32(0)
+        for i in range(LANES):
+            count += np.int32(np.isfinite(values[at + i]))
+        return count
+
+    def in_lanes(values, at):
+        return count_less(magnitude(load(values, at)), broadcast(np.float32(np.inf)))
+
+    return in_lanes if values.dtype == types.float32 and values.layout == "C" else plain
+
+
+@njit(cache=True, nogil=True)
+def start_of_run(values, first):
+    """Place of the first finite value from `first` on; the number of values if there is none."""
+    while first + LANES <= len(values) and _finite_of_sixteen(values, first) == 0:
+        first += LANES
+    while first < len(values) and not np.isfinite(values[first]):
+        first += 1
+    return first
+
+
+@njit(cache=True, nogil=True)
+def end_of_run(values, first):
+    """Place of the first value from `first` on that is not finite; the number of values if there is none."""
+    while first + LANES <= len(values) and _finite_of_sixteen(values, first) == LANES:
+        first += LANES
+    while first < len(values) and np.isfinite(values[first]):
+        first += 1
+    return first
+
+
+@njit(cache=True, nogil=True)
+def finite_values(values, out):
+    """Copy the finite values to the start of `out`; return their number."""
+    n = 0
+    first = start_of_run(values, 0)
+    while first < len(values):
+        last = end_of_run(values, first)
+        out[n : n + last - first] = values[first:last]
+        n += last - first
+        first = start_of_run(values, last)
+    return n

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+
+from larun.finite import end_of_run, finite_values, start_of_run
+
+
+def with_holes(dtype):
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=500).astype(dtype)
+    values[rng.random(500) < 0.03] = np.nan
+    values[[100, 490]] = np.inf, -np.inf
+    values[200:255] = np.nan
+    return values
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_runs_end_and_start_where_numpy_says(dtype):
+    values = with_holes(dtype)
+    finite = np.isfinite(values)
+    for first in range(len(values) + 1):
+        holes, known = np.flatnonzero(~finite[first:]), np.flatnonzero(finite[first:])
+        assert end_of_run(values, first) == first + (holes[0] if len(holes) else len(values) - first)
+        assert start_of_run(values, first) == first + (known[0] if len(known) else len(values) - first)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_finite_values_in_their_order(dtype):
+    values = with_holes(dtype)
+    out = np.empty_like(values)
+    n = finite_values(values, out)
+    np.testing.assert_array_equal(out[:n], values[np.isfinite(values)])
+    assert finite_values(np.full(40, np.nan, dtype), out) == 0
+    assert finite_values(values[:0], out) == 0
