@@ -59,3 +59,17 @@ def finite_values(values, out):
         n += last - first
         first = start_of_run(values, last)
     return n
+
+
+@njit(cache=True, nogil=True)
+def finite_counts(rows):
+    """Number of finite values in each row of an array, (row,) int64."""
+    counts = np.zeros(len(rows), np.int64)
+    for row in range(len(rows)):
+        values = rows[row]
+        whole = len(values) - len(values) % LANES
+        for at in range(0, whole, LANES):
+            counts[row] += _finite_of_sixteen(values, at)
+        for at in range(whole, len(values)):
+            counts[row] += np.isfinite(values[at])
+    return counts

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from larun.finite import end_of_run, finite_values, start_of_run
+from larun.finite import end_of_run, finite_counts, finite_values, start_of_run
 
 
 def with_holes(dtype):
@@ -31,3 +31,10 @@ def test_finite_values_in_their_order(dtype):
     np.testing.assert_array_equal(out[:n], values[np.isfinite(values)])
     assert finite_values(np.full(40, np.nan, dtype), out) == 0
     assert finite_values(values[:0], out) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_counts_row_by_row(dtype):
+    rows = np.stack([with_holes(dtype), np.full(500, np.nan, dtype), np.ones(500, dtype)])
+    assert finite_counts(rows).tolist() == np.isfinite(rows).sum(axis=1).tolist()
+    assert finite_counts(rows[:, :0]).tolist() == [0, 0, 0]

@@ -76,7 +76,11 @@ class Flux:
 
     def series(self, star: int, time: np.ndarray) -> Series | None:
         """Good cadences of one star, given its barycentric time; None where too few are left."""
-        data = series(time, self.flux[star], self.sigma[star], self.cadence_d)
+        return self.gathered(time, self.flux[star], self.sigma[star])
+
+    def gathered(self, time: np.ndarray, flux: np.ndarray, sigma: float) -> Series | None:
+        """The same of any flux."""
+        data = series(time, flux, sigma, self.cadence_d)
         return None if data is None or len(data.time) < MIN_GOOD_CADENCES else data
 
     def take(self, rows: list[int]) -> Flux:

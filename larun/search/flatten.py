@@ -162,7 +162,7 @@ def _flatten(
     relative: np.ndarray, time: np.ndarray, cadence_d: float, settings: SearchSettings, group: np.ndarray | None
 ) -> Flat:
     """Flatten one piece."""
-    isolated, base = _isolated(cadence_d, settings), relative.copy()
+    isolated, base = _isolated(cadence_d, settings), relative
     flux = detrend(relative, time, settings.window_d)
     shared = None
     if settings.cotrend and group is not None:
@@ -179,5 +179,6 @@ def _flatten(
                 flat -= shared[row]
             scatter = clip(flat, time, isolated_dips=isolated)
             if transit_scatter(flat[0], cadences) < LESS * transit_scatter(flux[row], cadences):
+                base = relative.copy() if base is relative else base
                 flux[row], sigma[row], seen["n_waves"][row], base[row] = flat[0], scatter[0], n_waves, calm
     return Flat(flux, sigma, seen, base, shared)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from larun.config import SearchSettings
+from larun.finite import finite_counts
 from larun.lightcurve import Shard
 from larun.schema import empty_events
 from larun.search.cotrend import groups_of
@@ -70,23 +71,24 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
     """
     relative, obstacles = relative_flux(shard, settings)
     events = empty_events(len(shard))
-    events["n_good"] = np.isfinite(relative).sum(axis=1)
+    events["n_good"] = finite_counts(relative)
     reasons = list(obstacles)
     cadence_d = _cadence_d(shard)
     grid = make_grid(shard.time, cadence_d, settings)
-    detrended = np.full(relative.shape, np.nan, np.float32)
     rows = np.flatnonzero([not reason for reason in reasons])
     if grid is None:
         for row in rows:
             reasons[row] = "the time series is too short for two transits at the shortest trial period"
         rows = rows[:0]
     further, further_star = empty_events(0), np.empty(0, np.int64)
+    flux = np.empty((0, len(shard.time)), np.float32)
     if len(rows):
-        flat = flatten(relative[rows], shard.time, cadence_d, settings, groups_of(shard.stars)[rows])
+        known = relative if len(rows) == len(shard) else relative[rows]
+        flat = flatten(known, shard.time, cadence_d, settings, groups_of(shard.stars)[rows])
         every = np.arange(len(rows))
         stars = Flux(shard.take(rows), flat.flux, flat.sigma, cadence_d, dump_rows(shard), flat, every)
-        first = restore_transits(stars, list(best_events(stars, grid, settings)), settings)
-        detrended[rows] = stars.flux
+        first = restore_transits(stars, best_events(stars, grid, settings), settings)
+        flux = stars.flux
         for row, best in zip(rows, first, strict=True):
             reasons[row] = best.reason
             if best.event is not None:
@@ -97,7 +99,17 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
             events[name][rows[seen]] = values[seen]
             further[name] = values[np.searchsorted(rows, further_star)]
     searched = np.array([not reason for reason in reasons], bool)
+    detrended = _of_all(flux, rows, len(shard))
     return Searched(events, relative, detrended, searched, tuple(reasons), further, further_star)
+
+
+def _of_all(flux: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
+    """Flux of some of `n` stars, and NaN for the others; (n, cadence) float32."""
+    if len(rows) == n:
+        return flux
+    of_all = np.full((n, flux.shape[1]), np.nan, np.float32)
+    of_all[rows] = flux
+    return of_all
 
 
 def _numbered(found: list[tuple[int, np.void]], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

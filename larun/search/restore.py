@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-
-import numpy as np
 
 from larun.config import SearchSettings
 from larun.search.events import MASKED_DETECTION, Best, Flux, in_transits
@@ -20,7 +19,7 @@ MOST_SINUSOID = 0.5
 """Events of which a sinusoid explains a larger share of what the box does are left alone."""
 
 
-def restore_transits(stars: Flux, first: list[Best], settings: SearchSettings) -> list[Best]:
+def restore_transits(stars: Flux, first: Iterable[Best], settings: SearchSettings) -> list[Best]:
     """Flatten strong events again without their transits, and measure them again.
 
     A sliding trend takes 5 % of the depth of a transit of 2 h and half of one of 13 h. Events that are not strong are
@@ -31,7 +30,7 @@ def restore_transits(stars: Flux, first: list[Best], settings: SearchSettings) -
     ----------
     stars : Flux
         Its flux and scatter are replaced where an event is.
-    first : (star,) list of Best
+    first : iterable of Best
         From `larun.search.events.best_events`.
     settings : SearchSettings
         As for the search.
@@ -41,18 +40,11 @@ def restore_transits(stars: Flux, first: list[Best], settings: SearchSettings) -
     (star,) list of Best
         The same with the events of strong stars measured again; unchanged where that does not make them stronger.
     """
-    restored = list(first)
+    restored = []
     for star, best in enumerate(first):
         # Of a wave every trough would be hidden.
-        if _worth_it(best, settings) and best.event["sinusoid_ratio"] < MOST_SINUSOID:
-            before = stars.flux[star].copy(), stars.sigma[star]
-            time = stars.time(star)
-            event = _again(stars, star, time, best.event, settings)
-            if event is None or not event["snr"] >= best.event["snr"]:
-                stars.flux[star], stars.sigma[star] = before
-            else:
-                stars.point(star, time, event)
-                restored[star] = replace(best, event=event)
+        worth_it = _worth_it(best, settings) and best.event["sinusoid_ratio"] < MOST_SINUSOID
+        restored.append(_again(stars, star, best, settings) if worth_it else best)
     return restored
 
 
@@ -64,17 +56,22 @@ def _worth_it(best: Best, settings: SearchSettings) -> bool:
     return best.strong(LONG_DETECTION) and bool(best.event["duration_h"] > long_h)
 
 
-def _again(stars: Flux, star: int, time: np.ndarray, event: np.void, settings: SearchSettings) -> np.void | None:
-    """Replace the flux of one star; its event in that flux, None where there is none."""
-    duration_d = float(event["duration_h"]) / HOURS_PER_DAY
-    stars.flux[star], stars.sigma[star] = stars.around(star, in_transits(time, event), duration_d, settings)
-    data = stars.series(star, time)
+def _again(stars: Flux, star: int, best: Best, settings: SearchSettings) -> Best:
+    """Measure the event of one star again, and replace its flux; the same where that does not make it stronger."""
+    time = stars.time(star)
+    duration_d = float(best.event["duration_h"]) / HOURS_PER_DAY
+    flux, sigma = stars.around(star, in_transits(time, best.event), duration_d, settings)
+    data = stars.gathered(time, flux, sigma)
     if data is None:
-        return None
-    start = Box(float(event["period_d"]), float(event["t0_btjd"]), duration_d, 0.0, float(event["sde"]))
+        return best
+    start = Box(float(best.event["period_d"]), float(best.event["t0_btjd"]), duration_d, 0.0, float(best.event["sde"]))
     box = refine(data, [start], settings)
     if box is None:
-        return None
-    again = measure(data, box, len(data.time))
-    again["detection"] = event["detection"]
-    return again
+        return best
+    event = measure(data, box, len(data.time))
+    if not event["snr"] >= best.event["snr"]:
+        return best
+    event["detection"] = best.event["detection"]
+    stars.flux[star], stars.sigma[star] = flux, sigma
+    stars.point(star, time, event)
+    return replace(best, event=event)

@@ -20,7 +20,7 @@ def shard_of_transits(make_shard, *durations_h, depth=1.2e-3, noise=3e-4):
 
 
 def without_restoring(monkeypatch, shard):
-    monkeypatch.setattr(pipeline, "restore_transits", lambda stars, first, settings: first)
+    monkeypatch.setattr(pipeline, "restore_transits", lambda stars, first, settings: list(first))
     return search_shard(shard, SETTINGS)
 
 
