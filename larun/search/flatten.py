@@ -165,7 +165,7 @@ def _flatten(
     isolated, base = _isolated(cadence_d, settings), relative
     flux = detrend(relative, time, settings.window_d)
     shared = None
-    if settings.cotrend and group is not None:
+    if settings.cotrend and group is not None and (group > 0).any():
         shared = cotrend(flux, time, cadence_d, group)
         flux -= shared
     sigma = clip(flux, time, isolated_dips=isolated)
