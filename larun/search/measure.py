@@ -57,26 +57,26 @@ def _measure(data, box, n_searched, events):
     full = max(box.duration / cell, 1.0)
     observed = found.number[found.count > 0]
     seen = found.number[found.count >= 0.5 * full] if found.n_transits > 0 else observed
-    event.period_d = box.period
-    event.t0_btjd = box.t0 + seen[0] * box.period
-    event.depth_ppm, event.depth_err_ppm = found.depth * ppm, found.error * ppm
-    event.snr = found.depth / found.error
-    event.sde, event.detection = box.sde, box.score
-    event.n_transits = found.n_transits
-    event.odd_even_sigma = found.odd_even
-    event.single_event_fraction = found.largest_share
+    event["period_d"] = box.period
+    event["t0_btjd"] = box.t0 + seen[0] * box.period
+    event["depth_ppm"], event["depth_err_ppm"] = found.depth * ppm, found.error * ppm
+    event["snr"] = found.depth / found.error
+    event["sde"], event["detection"] = box.sde, box.score
+    event["n_transits"] = found.n_transits
+    event["odd_even_sigma"] = found.odd_even
+    event["single_event_fraction"] = found.largest_share
     gap = max(LONG_GAP * box.duration, LONG_GAP_CADENCES * cell)
     middles = box.t0 + observed * box.period
-    event.gap_fraction = gap_touches(data.time, data.table, cell, middles, box.duration, gap).mean()
-    event.scatter_ppm = ppm
-    event.red_noise_ppm = found.noise * ppm
-    event.n_good = n_searched
+    event["gap_fraction"] = gap_touches(data.time, data.table, cell, middles, box.duration, gap).mean()
+    event["scatter_ppm"] = ppm
+    event["red_noise_ppm"] = found.noise * ppm
+    event["n_good"] = n_searched
     ephemeris = box.period, box.t0
     length, flat = trapezoid(data.time, data.flux, data.table, cell, *ephemeris, box.duration)
-    event.shape = flat if length >= SHAPE_CADENCES * cell else np.nan
-    event.duration_h = length * HOURS_PER_DAY
-    event.depth_chi2 = depth_chi2(data.time, data.table, cell, data.sums, *ephemeris, box.duration, found.noise)
-    event.odd_even_epoch_sigma = timing(
+    event["shape"] = flat if length >= SHAPE_CADENCES * cell else np.nan
+    event["duration_h"] = length * HOURS_PER_DAY
+    event["depth_chi2"] = depth_chi2(data.time, data.table, cell, data.sums, *ephemeris, box.duration, found.noise)
+    event["odd_even_epoch_sigma"] = timing(
         data.time, data.flux, data.table, cell, *ephemeris, length, flat, found.noise * np.sqrt(full)
     )
     _measure_phases(data, box, full, event)
@@ -89,17 +89,17 @@ def _measure_phases(data, box, full, event):
     cell = data.cadence_d
     total, count = fold(data.time, data.table, cell, data.sums, box.period, box.t0, n_bins)
     once, seen = total[:n_bins] + total[n_bins:], count[:n_bins] + count[n_bins:]
-    event.phase_coverage = (seen > 0).mean()
-    event.sinusoid_ratio = sinusoid_gain(total, count) / box.power if box.power > 0 else np.nan
+    event["phase_coverage"] = (seen > 0).mean()
+    event["sinusoid_ratio"] = sinusoid_gain(total, count) / box.power if box.power > 0 else np.nan
     dips = other_dips(once, seen, BINS_PER_DURATION, full, box.depths.noise)
-    depth, event.secondary_snr, phase, event.tertiary_snr, event.positive_snr, event.phase_scatter = dips
-    event.secondary_phase = phase
+    depth, event["secondary_snr"], phase, event["tertiary_snr"], event["positive_snr"], event["phase_scatter"] = dips
+    event["secondary_phase"] = phase
     if np.isfinite(depth):
-        event.secondary_depth_ppm = depth * data.sigma * PPM
+        event["secondary_depth_ppm"] = depth * data.sigma * PPM
         middle = box.t0 + phase * box.period
         # The mean over all cadences is 0.
         level = box.depths.depth * box.depths.count.sum() / len(data.time)
-        event.secondary_share = largest_share(
+        event["secondary_share"] = largest_share(
             data.time, data.table, cell, data.sums, box.period, middle, box.duration, level
         )
 
