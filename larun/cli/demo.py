@@ -12,10 +12,10 @@ from larun.cli.console import Given, print_json, print_table, survey_root
 
 SECTOR = 1
 _INGEST = {"shard_targets": 64, "chunk_targets": 16}
+_START = "default"
 _TRAIN = {
-    "model": {"name": "demo"},
     "dataset": {"data": "simulated", "stars": 240, "injections": 600},
-    "training": {"start_from": "default", "epochs": 6, "learning_rate": 2e-4},
+    "training": {"start_from": _START, "epochs": 6, "learning_rate": 2e-4},
 }
 """Short: it goes on from the bundle that comes with larun, which was trained at length on real light curves."""
 
@@ -36,7 +36,11 @@ def run_demo(options: Given, run: Callable[..., dict[str, Any]], stars: int, jso
     json : bool
         Print one JSON object instead of tables.
     """
-    overrides = {"simulate": {"stars": stars}, "ingest": _INGEST, **_TRAIN}
+    from larun.bundles import load_bundle
+
+    start = load_bundle(_START).manifest["settings"]["model"]
+    model = {"name": "demo"} | {name: start[name] for name in ("architecture", "options", "dropout")}
+    overrides = {"simulate": {"stars": stars}, "ingest": _INGEST, "model": model, **_TRAIN}
     run("ingest", sector=SECTOR, archive="simulated", overrides=options.overrides(**overrides))
     trained = run("train", overrides=options.overrides(**overrides))
     chosen = options.overrides(**overrides, sweep={"bundle": trained["bundle"]})
