@@ -208,7 +208,7 @@ def test_the_scatter_of_successive_cadences_is_the_noise():
 
 
 def test_kernels_agree_with_their_python_source(time, monkeypatch):
-    thin = time[::40]
+    thin = time[::40].copy()
     flux = (1 + boxes(thin)).astype(np.float32)
     flux[10:60] = np.nan
     arguments = (thin, flux, flux, PERIOD, EPOCH, DURATION_H / 24, DEPTH, 0.5)
