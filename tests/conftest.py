@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 from compiled import compile_search
 
-FLOWS = Path(__file__).parent / "flows"
+TESTS = Path(__file__).parent
+
+TOGETHER = ("flows", "network")
+"""Folders whose tests run in one process: those of flows share a server and a cluster, those of the network a trained
+bundle. They take longest, and come first, so that no worker is left with them at the end."""
 
 
 def pytest_sessionstart(session):
@@ -16,8 +20,8 @@ def pytest_sessionstart(session):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Say which tests run in one process: those of a file, and all of flows, which share a server and a cluster.
+def pytest_collection_modifyitems(config, items):
+    """Say which tests run in one process: those of a file, and those of the folders `TOGETHER`; the latter first.
 
     First of all hooks: pytest-xdist reads the groups in its own, and a group that is named later is none.
 
@@ -25,10 +29,15 @@ def pytest_collection_modifyitems(items):
     as slow again, and what larun does in them runs in other processes. The figure is a lower bound.
     """
     for item in items:
-        in_flows = item.path.parent == FLOWS
-        item.add_marker(pytest.mark.xdist_group("flows" if in_flows else str(item.path.relative_to(FLOWS.parent))))
-        if in_flows:
+        group = item.path.relative_to(TESTS)
+        if group.parent.name in TOGETHER:
+            group = group.parent
+        item.add_marker(pytest.mark.xdist_group(str(group)))
+        if group.name == "flows":
             item.add_marker(pytest.mark.no_cover)
+    if hasattr(config, "workerinput"):
+        place = {name: number for number, name in enumerate(TOGETHER)}
+        items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
 
 
 @pytest.fixture(autouse=True)
