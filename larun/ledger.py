@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -71,6 +71,10 @@ class TargetOutcome:
         if self.status not in Status.CODES:
             raise StoreError(f"status must be one of {', '.join(Status.CODES)}, not {self.status!r}")
 
+    def as_json(self) -> dict[str, Any]:
+        """Everything as plain JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 def versions() -> dict[str, str]:
     """Versions that decide the bytes of a shard."""
@@ -113,7 +117,7 @@ class ShardRecord:
             "plan_digest": self.plan_digest,
             "shard": self.shard,
             "counts": self.counts,
-            "targets": [asdict(outcome) for outcome in self.outcomes],
+            "targets": [outcome.as_json() for outcome in self.outcomes],
             "sha256": self.hashes,
             "versions": self.versions,
         }

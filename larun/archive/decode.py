@@ -242,7 +242,7 @@ def _columns(family: Family, table: Table, read: dict[str, np.ndarray] | None) -
 
     time = column("time", np.float64)
     correction = column("time_correction")
-    correction[np.isnan(time)] = np.nan
+    _blank_without_time(correction, time)
     delivered, error = _flux(family, column)
     return {
         "time": time,
@@ -255,6 +255,13 @@ def _columns(family: Family, table: Table, read: dict[str, np.ndarray] | None) -
         "centroid_row": column("centroid_row"),
         "quality": column("quality", np.int32),
     }
+
+
+@njit(cache=True, nogil=True)
+def _blank_without_time(correction, time):
+    """Make (cadence,) corrections NaN where there is no time."""
+    for i in range(time.shape[0]):
+        correction[i] = np.nan if np.isnan(time[i]) else correction[i]
 
 
 def _flux(family: Family, column) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ SUFFIXES = (".fits", ".fit", ".fts")
 
 CARD = 80
 _KEYWORD = 8
+_FILLED = re.compile(rb"= '[^' ]+'")
 _END = b"END" + b" " * (CARD - 3)
 _SIZES = frozenset({b"BITPIX", b"NAXIS", b"PCOUNT", b"GCOUNT"})
 _ALL_ONES = 0xFFFFFFFF
@@ -35,14 +36,15 @@ class Header:
 
     Attributes
     ----------
-    keywords : tuple of bytes
-        Keyword of each card, blanks included.
+    keywords : bytes
+        Keywords of all cards, eight bytes each: the same for every header of a kind of file.
     """
 
     def __init__(self, raw: bytes):
         self.raw = raw
-        # Cut across the cards: eight slices instead of one of each card.
-        self.keywords, self._place = _keywords(b"".join([raw[i::CARD] for i in range(_KEYWORD)]))
+        words = np.frombuffer(raw, np.uint64, count=len(raw) // CARD * (CARD // _KEYWORD))
+        self.keywords = words[:: CARD // _KEYWORD].tobytes()
+        self._place = _places(self.keywords)
 
     def __contains__(self, key: str) -> bool:
         return _keyword(key) in self._place
@@ -76,22 +78,26 @@ class Header:
         """Value of a card as text; empty where it is absent."""
         return str(self.get(key, ""))
 
+    def fills(self, key: str) -> bool:
+        """Whether a card has a text that is not empty; as `text`, without reading what is different in every file."""
+        place = self._place.get(_keyword(key))
+        return place is not None and bool(_FILLED.match(self.raw, place + _KEYWORD) or self.text(key))
+
     def cards(self, keys: tuple[str, ...]) -> bytes:
         """The cards of some keywords, as far as there are any: a header of its own."""
         places = [self._place.get(_keyword(key)) for key in keys]
         return b"".join([self.raw[place : place + CARD] for place in places if place is not None])
 
 
-@lru_cache(maxsize=256)
-def _keywords(characters: bytes) -> tuple[tuple[bytes, ...], dict[bytes, int]]:
-    """Keyword of each card, from the first character of all, the second one of all and so on.
+def separate(keywords: bytes) -> list[bytes]:
+    """Keyword of each card, blanks included, from all of them."""
+    return [keywords[i : i + _KEYWORD] for i in range(0, len(keywords), _KEYWORD)]
 
-    Beside them is the first byte of the first card of each keyword. Headers of one kind of file have the same keywords
-    in the same order.
-    """
-    n_cards = len(characters) // _KEYWORD
-    keywords = tuple(characters[i::n_cards] for i in range(n_cards))
-    return keywords, {keyword: i * CARD for i, keyword in reversed(list(enumerate(keywords)))}
+
+@lru_cache(maxsize=256)
+def _places(keywords: bytes) -> dict[bytes, int]:
+    """First byte of the first card of each keyword."""
+    return {keyword: i * CARD for i, keyword in reversed(list(enumerate(separate(keywords))))}
 
 
 @lru_cache(maxsize=1024)
@@ -156,9 +162,9 @@ def data_size(header: Header) -> int:
 
 
 @lru_cache(maxsize=256)
-def _size_places(keywords: tuple[bytes, ...]) -> tuple[int, ...]:
+def _size_places(keywords: bytes) -> tuple[int, ...]:
     """First bytes of the cards that say how long the data are."""
-    return tuple(i * CARD for i, keyword in enumerate(keywords) if keyword.rstrip(b" 0123456789") in _SIZES)
+    return tuple(i * CARD for i, name in enumerate(separate(keywords)) if name.rstrip(b" 0123456789") in _SIZES)
 
 
 @lru_cache(maxsize=256)
@@ -304,7 +310,7 @@ def verify_checksums(data: bytes, hdus: tuple[Hdu, ...], rows: Rows | None = Non
         A sum does not match, or one HDU lacks the CHECKSUM that the others carry (damage to the keyword itself).
     """
     view = memoryview(data)
-    carrying = [bool(hdu.header.text("CHECKSUM")) for hdu in hdus]
+    carrying = [hdu.header.fills("CHECKSUM") for hdu in hdus]
     for hdu, carries in zip(hdus, carrying, strict=True):
         if carries:
             if rows is not None and hdu.index == rows.index:

@@ -11,12 +11,12 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
 
-from larun.archive.fits import CARD, Hdu, Header, Rows, in_other_order
+from larun.archive.fits import CARD, Hdu, Header, Rows, in_other_order, separate
 from larun.errors import ProductCorrupt
 
 _PLAIN_FORMAT = re.compile(r"1?([DEKJIB])")
@@ -32,30 +32,34 @@ _ROWS_AT_ONCE = 128
 """Rows of which all columns are read before those of the next: they lie in the nearest cache then."""
 
 
-@dataclass(frozen=True)
 class Table:
-    """Columns of a binary table, by upper-case name."""
+    """Columns of a binary table, by upper-case name.
 
-    data: bytes
-    hdu: Hdu
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    hdu : Hdu
+        The table's place in it.
+    """
+
+    def __init__(self, data: bytes, hdu: Hdu):
+        self.data, self.hdu = data, hdu
+        # The cards that say how a row is made up, and those between them: the same for all files of a sector.
+        self._layout = hdu.header.raw[_layout_of(hdu.header.keywords)]
 
     def __len__(self) -> int:
         return self.hdu.header.integer("NAXIS2")
 
-    @cached_property
+    @property
     def names(self) -> dict[str, str]:
         """Upper-case name of each column -> its name in the file, in the file's order."""
         return _names(self._layout)
 
-    @cached_property
+    @property
     def dtype(self) -> np.dtype | None:
         """Record type of a plain table; None where only astropy can read it."""
         return _dtype(self._layout)
-
-    @cached_property
-    def _layout(self) -> bytes:
-        """The cards that say how a row is made up, and those between them: the same for all files of a sector."""
-        return self.hdu.header.raw[_layout_of(self.hdu.header.keywords)]
 
     def columns(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Some columns by upper-case name, each (row,), contiguous, in native byte order, of their own memory.
@@ -65,13 +69,13 @@ class Table:
         ProductCorrupt
             There is no such column; names those there are. Or the table cannot be read.
         """
-        names = list(names)
+        names, held = list(names), self.names
         for name in names:
-            if name not in self.names:
-                raise ProductCorrupt(f"the table has no column {name}, it has {', '.join(self.names)}")
+            if name not in held:
+                raise ProductCorrupt(f"the table has no column {name}, it has {', '.join(held)}")
         if self.dtype is None:
             records = _read_with_astropy(self.data, self.hdu.index)
-            found = {name: np.asarray(records[self.names[name]]) for name in names}
+            found = {name: np.asarray(records[held[name]]) for name in names}
         elif gathered := self.gathered(tuple(names)):
             return gathered[0]
         else:
@@ -87,10 +91,11 @@ class Table:
         Those of `narrow` that are float64 come as float32. None where any of the columns is absent or is another, or
         holds what float32 cannot. All this may be damaged before `verify_checksums`.
         """
-        if self.dtype is None or any(name not in self.names for name in names):
+        dtype = self.dtype
+        if dtype is None or not self.names.keys() >= set(names):
             return None
-        n_rows = self.hdu.header.integer("NAXIS2")
-        if not 0 < n_rows * self.dtype.itemsize <= self.hdu.data_size:
+        n_rows = len(self)
+        if not 0 < n_rows * dtype.itemsize <= self.hdu.data_size:
             return None
         words = np.frombuffer(self.data, np.uint32, count=len(self.data) // _WORD)
         row = _row_of_words(self._layout, names, narrow)
@@ -102,8 +107,8 @@ class Table:
         if n_lost:
             return None
         lines = {4: iter(short), 8: iter(long)}
-        columns = {name: next(lines[dtype.itemsize]).view(dtype) for name, dtype in row.dtypes.items()}
-        return columns, Rows(self.hdu.index, n_rows * self.dtype.itemsize, total)
+        columns = {name: next(lines[kind.itemsize]).view(kind) for name, kind in row.dtypes.items()}
+        return columns, Rows(self.hdu.index, n_rows * dtype.itemsize, total)
 
 
 @dataclass(frozen=True)
@@ -198,9 +203,9 @@ def _gather(words, stride, places, kinds, short, long):
 
 
 @lru_cache(maxsize=64)
-def _layout_of(keywords: tuple[bytes, ...]) -> slice:
+def _layout_of(keywords: bytes) -> slice:
     """Bytes of a header from the first card to the last of those that say how a row is made up."""
-    cards = [i for i, keyword in enumerate(keywords) if keyword[:5] in _LAYOUT_CARDS]
+    cards = [i for i, keyword in enumerate(separate(keywords)) if keyword[:5] in _LAYOUT_CARDS]
     return slice(CARD * cards[0], CARD * (cards[-1] + 1)) if cards else slice(0)
 
 

@@ -7,7 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
 from typing import TypeVar
@@ -145,20 +145,21 @@ def fill_row(
 ) -> TargetOutcome:
     """Outcome of one target, whose row of all arrays is written: blank along the cadences if it is not stored."""
     aligned = obtained.checked
+    if aligned is not None:
+        aligned.copy_to(columns, row)
+    else:
+        leave_blank(columns, row)
     outcome = TargetOutcome(
         target.star.target_id,
         obtained.status,
         obtained.reason,
+        n_good=aligned.n_good if aligned is not None else 0,
         source=obtained.source,
         xxh128=obtained.xxh128,
         product=target.product,
         archive=obtained.archive,
+        n_outside=aligned.n_outside if aligned is not None else 0,
     )
-    if aligned is not None:
-        outcome = replace(outcome, n_good=aligned.n_good, n_outside=aligned.n_outside)
-        aligned.copy_to(columns, row)
-    else:
-        leave_blank(columns, row)
     describe_star(columns, row, obtained.star or target.star, target.star)
     columns["status"][row] = Status.CODES[outcome.status]
     columns["n_good"][row] = outcome.n_good
