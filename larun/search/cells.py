@@ -108,16 +108,22 @@ def lay_out(time, sums, cell, per_cell):
 
 
 @njit(cache=True, nogil=True)
+def before(sums, when):
+    """Number and summed flux of the exposures before a time."""
+    when = min(max(when, 0.0), len(sums) - 1 - 1e-9)
+    i = np.uintp(when)
+    part = when - i
+    n = sums[i, 0] + part * (sums[i + np.uintp(1), 0] - sums[i, 0])
+    s = sums[i, 1] + part * (sums[i + np.uintp(1), 1] - sums[i, 1])
+    return n, s
+
+
+@njit(cache=True, nogil=True)
 def between(sums, begin, end):
     """Number and summed flux of the exposures between two times."""
-    last = len(sums) - 1
-    begin = min(max(begin, 0.0), last - 1e-9)
-    end = min(max(end, 0.0), last - 1e-9)
-    i, j = int(begin), int(end)
-    f, g = begin - i, end - j
-    n = sums[j, 0] + g * (sums[j + 1, 0] - sums[j, 0]) - sums[i, 0] - f * (sums[i + 1, 0] - sums[i, 0])
-    s = sums[j, 1] + g * (sums[j + 1, 1] - sums[j, 1]) - sums[i, 1] - f * (sums[i + 1, 1] - sums[i, 1])
-    return n, s
+    n_begin, s_begin = before(sums, begin)
+    n_end, s_end = before(sums, end)
+    return n_end - n_begin, s_end - s_begin
 
 
 @njit(cache=True, nogil=True)

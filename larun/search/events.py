@@ -157,13 +157,14 @@ def best_events(stars: Flux, grid: Grid, settings: SearchSettings) -> Iterator[B
     time, mean, weight = bin_series(stars.flux, at_spacecraft, grid.bin_d)
     mean, weight = even_out(mean, weight)
     efficiency = efficiencies(spectra(time, mean, weight, stars.sigma, grid))
+    places = _places(time, at_spacecraft)
     for star in range(len(stars.flux)):
         own = stars.time(star)
         data = stars.series(star, own)
         if data is None:
             yield Best(None, "nothing is left to search after detrending")
             continue
-        own_time = _at_bins(time, at_spacecraft, own)
+        own_time = _at_bins(time, *places, at_spacecraft, own)
         found = top_peaks(efficiency[star], grid.frequency, grid.baseline_d, settings.top_peaks)
         starts = _starts(own_time, mean[star], weight[star], efficiency[star], grid, found)
         box = refine(data, starts, settings)
@@ -177,17 +178,29 @@ def best_events(stars: Flux, grid: Grid, settings: SearchSettings) -> Iterator[B
 
 
 @njit(cache=True, nogil=True)
-def _at_bins(bins, time, own):
-    """Barycentric times of the bins of one star, given the shard's and its own times of the cadences."""
-    found = np.empty(len(bins))
+def _places(bins, time):
+    """Cadence before each bin, int64, and how far on the way to the next one the bin lies."""
+    before = np.zeros(len(bins), np.int64)
+    share = np.zeros(len(bins))
     k = 0
     for b in range(len(bins)):
         while k < len(time) - 2 and time[k + 1] <= bins[b]:
             k += 1
-        before, after = own[k] - time[k], own[k + 1] - time[k + 1]
         step = time[k + 1] - time[k]
-        share = (bins[b] - time[k]) / step if step > 0 else 0.0
-        found[b] = bins[b] + before + (after - before) * share
+        before[b] = k
+        share[b] = (bins[b] - time[k]) / step if step > 0 else 0.0
+    return before, share
+
+
+@njit(cache=True, nogil=True)
+def _at_bins(bins, before, share, time, own):
+    """Barycentric times of the bins of one star, given the shard's and its own times of the cadences."""
+    found = np.empty(len(bins))
+    for b in range(len(bins)):
+        k = np.uintp(before[b])
+        early = own[k] - time[k]
+        late = own[k + np.uintp(1)] - time[k + np.uintp(1)]
+        found[b] = bins[b] + early + (late - early) * share[b]
     return found
 
 

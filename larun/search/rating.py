@@ -204,12 +204,16 @@ def rivals(sums, period, middle, duration):
     # Bins start with those of the transit.
     start = middle - np.ceil(middle / period) * period - 0.5 * width * bin_width
     while start < size:
+        n, s = cells.before(sums, start)
         for b in range(n_bins):
-            begin = start + b * bin_width
-            if begin + bin_width > 0 and begin < size:
-                own_n, own_s = cells.between(sums, begin, begin + bin_width)
-                count[b + 1] += own_n
-                total[b + 1] += own_s
+            end = start + (b + 1) * bin_width
+            if end > 0:
+                n_before, s_before = n, s
+                n, s = cells.before(sums, end)
+                count[b + 1] += n - n_before
+                total[b + 1] += s - s_before
+                if end >= size:
+                    break
         start += period
     for b in range(n_bins):
         count[b + 1] += count[b]

@@ -212,11 +212,15 @@ def strongest_dip(sums, durations, alone):
 @njit(cache=True, nogil=True)
 def _strengths(sums, duration, step, n_steps):
     """Signal-to-noise, white, of the dip at each step; NaN where too little is observed."""
+    # A dip is as long as `STEPS` steps.
+    number, flux = np.empty(n_steps + STEPS), np.empty(n_steps + STEPS)
+    for k in range(n_steps + STEPS):
+        number[k], flux[k] = cells.before(sums, k * step)
     strength = np.full(n_steps, np.nan)
     for k in range(n_steps):
-        n, s = cells.between(sums, k * step, k * step + duration)
+        n = number[k + STEPS] - number[k]
         if n >= COVERED * duration:
-            strength[k] = -s / np.sqrt(n)
+            strength[k] = (flux[k] - flux[k + STEPS]) / np.sqrt(n)
     return strength
 
 

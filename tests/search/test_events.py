@@ -7,7 +7,7 @@ import pytest
 from larun.config import SearchSettings
 from larun.network.bank import read_bank
 from larun.schema import empty_events
-from larun.search.events import _at_bins, mask_transits
+from larun.search.events import _at_bins, _places, mask_transits
 from larun.search.pipeline import search_shard
 
 CADENCE_D = 600 / 86400
@@ -199,5 +199,6 @@ def test_bins_get_barycentric_times_between_those_of_their_cadences():
     time = np.r_[np.arange(0, 9.0, 0.5), np.arange(12.0, 20.0, 0.5)]
     own = time + 0.01 * np.sin(time)
     bins = np.r_[0.0, 0.75, 3.1, 8.5, 11.0, 12.0, 19.5]
-    for function in (_at_bins, _at_bins.py_func):
-        np.testing.assert_allclose(function(bins, time, own), bins + np.interp(bins, time, own - time), rtol=1e-12)
+    for places, function in ((_places, _at_bins), (_places.py_func, _at_bins.py_func)):
+        found = function(bins, *places(bins, time), time, own)
+        np.testing.assert_allclose(found, bins + np.interp(bins, time, own - time), rtol=1e-12)
