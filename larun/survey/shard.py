@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
@@ -117,8 +117,9 @@ def fetching(
     pool = ThreadPoolExecutor(threads, thread_name_prefix="fetch")
     check = partial(align, plan=plan)
 
-    def get(some: list[tuple[PlannedTarget, Callable[[Obtained[Aligned]], Used]]]) -> list[Used]:
-        return [use(obtain(work.archives, work.product, target, check)) for target, use in some]
+    def get(some: list[tuple[PlannedTarget, Callable[[Obtained[Aligned]], Used]]], got: list[Used]) -> None:
+        for target, use in some:
+            got.append(use(obtain(work.archives, work.product, target, check)))
 
     try:
         yield _in_order(pool, get, wanted, depth, max(1, min(_TOGETHER, depth // threads)))
@@ -129,15 +130,27 @@ def fetching(
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, get: Callable[[list], list[Used]], wanted: Iterable, depth: int, together: int
+    pool: ThreadPoolExecutor,
+    get: Callable[[list, list[Used]], None],
+    wanted: Iterable,
+    depth: int,
+    together: int,
 ) -> Iterator[Used]:
-    remaining, ahead = iter(wanted), deque[Future[list[Used]]]()
+    remaining, ahead = iter(wanted), deque[tuple[Future[None], list[Used]]]()
     while some := list(islice(remaining, together)):
-        ahead.append(pool.submit(get, some))
+        got: list[Used] = []
+        ahead.append((pool.submit(get, some, got), got))
         if len(ahead) * together > depth:
-            yield from ahead.popleft().result()
+            yield from _come(*ahead.popleft())
     while ahead:
-        yield from ahead.popleft().result()
+        yield from _come(*ahead.popleft())
+
+
+def _come(fetched: Future[None], got: list[Used]) -> Iterator[Used]:
+    """What a thread made of some targets; where it failed, what came before."""
+    wait([fetched])
+    yield from got
+    fetched.result()
 
 
 def fill_row(
