@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -78,7 +78,13 @@ class TargetOutcome:
 
 def versions() -> dict[str, str]:
     """Versions that decide the bytes of a shard."""
-    return {"larun": larun.__version__} | {name: version(name) for name in ("numpy", "zarr", "numcodecs")}
+    return {"larun": larun.__version__} | {name: _version(name) for name in ("numpy", "zarr", "numcodecs")}
+
+
+@cache
+def _version(name: str) -> str:
+    """Version of a package; `importlib.metadata` reads it from a file every time."""
+    return version(name)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
@@ -285,8 +286,20 @@ class Root:
             ) from error
 
 
-def _json_bytes(value: dict) -> bytes:
-    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode()
+def _json_bytes(value: Any) -> bytes:
+    """JSON, of an object with a line for every entry, and for every item of an entry that is a list."""
+    # With an indent Python encodes JSON itself, and not in C: thirty times as slow for the record of a shard.
+    encode = json.JSONEncoder(sort_keys=True).encode
+    if not isinstance(value, dict):
+        return (encode(value) + "\n").encode()
+    lines = [f"{encode(name)}: {_lines(encode, entry)}" for name, entry in sorted(value.items())]
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def _lines(encode: Callable[[Any], str], entry: Any) -> str:
+    if not isinstance(entry, list) or not entry:
+        return encode(entry)
+    return "[\n " + ",\n ".join(map(encode, entry)) + "\n]"
 
 
 def _connection_errors(is_local: bool) -> tuple[type[Exception], ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import google_crc32c
@@ -237,13 +237,12 @@ class Encoding:
         blosc.decompress(data, second)
         return data if _same(second, _bytes(values)) else None
 
-    @cached_property
+    @property
     def _block(self) -> int:
         """Numbers of which `larun.store.bitplanes` shuffles the bits at once; 0 where Blosc has to shuffle itself."""
         if self.compression[2] != blosc.BITSHUFFLE or np.dtype(self.dtype).itemsize != bitplanes.WIDTH:
             return 0
-        nothing = np.zeros(self.chunk_bytes // bitplanes.WIDTH, self.dtype)
-        return _block_of(blosc.compress(nothing, *self.compression))
+        return _block_by_blosc(self.chunk_bytes, self.compression)
 
     def _decompress(self, chunk: bytes | memoryview, place: np.ndarray) -> None:
         """Decode a chunk into a contiguous array of its shape."""
@@ -264,6 +263,12 @@ class Encoding:
         fill = _bits(np.full(1, self.fill, self.dtype))[0]
         some = bits[:: max(1, bits.size // 64)]
         return bool((some == fill).all()) and bool((bits == fill).all())
+
+
+@lru_cache(maxsize=64)
+def _block_by_blosc(chunk_bytes: int, compression: tuple[bytes, int, int, int]) -> int:
+    """As `_block_of`, of chunks that Blosc makes of so many bytes."""
+    return _block_of(blosc.compress(np.zeros(chunk_bytes // bitplanes.WIDTH, "<u4"), *compression))
 
 
 def _block_of(chunk: bytes | memoryview) -> int:
