@@ -242,6 +242,7 @@ EVENT_COLUMNS: tuple[Column, ...] = (
     Column("variability_kind", "uint8", None, "0 none, 1 rotation, 2 pulsation"),
     Column("n_waves", "uint8", None, "waves of the star that were taken out before detrending; 0 where the trend sufficed"),
     Column("n_good", "int32", None, "cadences that the search could use; 0 where there is no light curve"),
+    Column("n_negative", "int32", None, "cadences left out because their flux is far below zero; not counted where sectors are stitched"),
     Column("flags", "uint32", None, "bits of EventFlag; epoch_pile_up, transit_pile_up and ephemeris_match, which need the whole sector, in candidates only"),
 )  # fmt: skip
 

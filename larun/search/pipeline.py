@@ -15,7 +15,7 @@ from larun.search.events import Flux, best_events, further_events
 from larun.search.flatten import flatten
 from larun.search.grid import make_grid
 from larun.search.pointing import dump_rows
-from larun.search.prepare import relative_flux
+from larun.search.prepare import mask_negative, relative_flux
 from larun.search.restore import restore_transits
 from larun.units import SECONDS_PER_DAY
 
@@ -70,6 +70,7 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
         statistic (1e-6).
     """
     relative, obstacles = relative_flux(shard, settings)
+    negative = mask_negative(relative)
     events = empty_events(len(shard))
     events["n_good"] = finite_counts(relative)
     reasons = list(obstacles)
@@ -98,6 +99,7 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
         for name, values in flat.variability.items():
             events[name][rows[seen]] = values[seen]
             further[name] = values[np.searchsorted(rows, further_star)]
+    events["n_negative"], further["n_negative"] = negative, negative[further_star]
     searched = np.array([not reason for reason in reasons], bool)
     detrended = _of_all(flux, rows, len(shard))
     return Searched(events, relative, detrended, searched, tuple(reasons), further, further_star)

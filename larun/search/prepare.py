@@ -8,10 +8,15 @@ from numba import njit
 from larun.config import SearchSettings
 from larun.finite import finite_values
 from larun.lightcurve import Shard, bad_quality_bits
-from larun.selection import level_and_scatter, median
+from larun.selection import level_and_scatter, median, point_to_point_scatter
 
 MIN_GOOD_CADENCES = 100
 """A star with fewer good cadences is not searched: a box needs an inside and an outside."""
+
+NEGATIVE_SIGMA, NEGATIVE_SHARE = 5.0, 0.1
+"""A star has no less light than none: flux below zero by so many standard deviations of white noise, and by such a share
+of its usual light, is a background that was overestimated. The share is there because the correction for light of
+neighbours may take a few per cent too much, which shows at the bottom of a total eclipse."""
 
 CLIP_SIGMA = 4.0
 """Cadences this far above the trend are left out of the search (flares, cosmic rays)."""
@@ -116,6 +121,46 @@ def _obstacle(count: int, level: float, varies: bool) -> str:
     if not level > 0:
         return f"median flux {level:g} is not positive"
     return ""
+
+
+def mask_negative(relative: np.ndarray) -> np.ndarray:
+    """Set to NaN, in place, flux that is farther below zero than any eclipse and its noise.
+
+    Parameters
+    ----------
+    relative : (star, cadence) float32
+        Around 1, NaN where masked.
+
+    Returns
+    -------
+    (star,) int64
+        How many cadences of each star.
+    """
+    return _mask_negative(relative)
+
+
+@njit(cache=True, nogil=True)
+def _mask_negative(relative):
+    n_stars = len(relative)
+    masked = np.zeros(n_stars, np.int64)
+    for star in range(n_stars):
+        flux = relative[star]
+        if _below(flux, np.float32(-NEGATIVE_SHARE)) == 0:
+            continue
+        limit = np.float32(-max(NEGATIVE_SHARE, NEGATIVE_SIGMA * point_to_point_scatter(flux)))
+        for k in range(len(flux)):
+            if flux[k] < limit:
+                flux[k] = np.nan
+                masked[star] += 1
+    return masked
+
+
+@njit(cache=True, nogil=True)
+def _below(flux, limit):
+    count = np.int32(0)
+    for value in flux:
+        count += np.int32(value < limit)
+    return count
 
 
 def clip(detrended: np.ndarray, time: np.ndarray, isolated_dips: bool) -> np.ndarray:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from larun.config import SearchSettings
-from larun.search.prepare import CLIP_SIGMA, bad_bits, clip, relative_flux
+from larun.search.prepare import CLIP_SIGMA, bad_bits, clip, mask_negative, relative_flux
 
 SETTINGS = SearchSettings()
 TIMES = 1325 + np.arange(2000) / 48
@@ -52,6 +52,23 @@ def test_says_why_a_star_cannot_be_searched(make_shard, flux, words):
     relative, (reason,) = relative_flux(make_shard(flux), SETTINGS)
     assert words in reason
     assert relative.shape == (1, 300)
+
+
+def test_flux_far_below_zero_is_no_light_and_a_total_eclipse_is():
+    rng = np.random.default_rng(4)
+    noise = np.array([[0.01], [0.01], [0.1], [0.01]])
+    flux = 1 + noise * rng.normal(0, 1, (4, 1000))
+    eclipsed = slice(300, 330)
+    flux[:3, eclipsed] -= 1.0  # total: no light is left, and noise goes below zero
+    flux[1, eclipsed] -= 0.05  # and the light of neighbours was overestimated
+    flux[0, [500, 501]] = -0.5, -26.0
+    flux[2, 500:503] = -0.3, -0.45, -0.9  # at 0.1 of noise 0.5 is the limit
+    flux[3, 700:] = np.nan
+    masked = flux.astype(np.float32)
+    assert mask_negative(masked).tolist() == [2, 0, 1, 0]
+    gone = np.isnan(masked) & ~np.isnan(flux)
+    assert np.argwhere(gone).tolist() == [[0, 500], [0, 501], [2, 502]]
+    assert np.array_equal(masked[~gone], flux[~gone].astype(np.float32), equal_nan=True)
 
 
 def test_clips_flares_and_never_dips():
