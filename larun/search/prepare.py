@@ -14,7 +14,7 @@ MIN_GOOD_CADENCES = 100
 """A star with fewer good cadences is not searched: a box needs an inside and an outside."""
 
 NEGATIVE_SIGMA, NEGATIVE_SHARE = 5.0, 0.1
-"""A star has no less light than none: flux below zero by so many standard deviations of white noise, and by such a share
+"""No star has less light than none: flux below zero by so many standard deviations of white noise, and by such a share
 of its usual light, is a background that was overestimated. The share is there because the correction for light of
 neighbours may take a few per cent too much, which shows at the bottom of a total eclipse."""
 

@@ -131,6 +131,26 @@ def test_quality_hides_cadences(make_shard):
     assert found.events["n_good"][0] <= flux.shape[1] - 10
 
 
+def test_flux_far_below_zero_is_left_out_and_counted(make_shard):
+    time, flux = fluxes(2)
+    flux[1, 700:704] = -30_000
+    found = search_shard(make_shard(flux, time=time), SETTINGS)
+    assert found.events["n_negative"].tolist() == [0, 4]
+    assert np.flatnonzero(np.isnan(found.relative[1])).tolist() == [700, 701, 702, 703]
+    assert found.events["period_d"] == pytest.approx([2.0, 2.7], rel=2e-3)
+    assert found.events["depth_ppm"] == pytest.approx(3000, rel=0.15)
+
+
+def test_total_eclipses_stay(make_shard):
+    time, flux = fluxes(1)
+    flux[0] = 2000 + np.random.default_rng(5).normal(0, 1, len(time))
+    flux[0, np.abs((time - 1326.0 + 1.5) % 3.0 - 1.5) < 0.08] -= 2000
+    event = search_shard(make_shard(flux, time=time), SETTINGS).events[0]
+    assert event["n_negative"] == 0
+    assert event["period_d"] == pytest.approx(3.0, rel=2e-3)
+    assert 0.8e6 < event["depth_ppm"] < 1.02e6
+
+
 def test_two_minute_cadence_is_binned_and_long_baselines_work(make_shard):
     time, flux = fluxes(1, cadence_s=120)
     event = search_shard(make_shard(flux, time=time, cadence_s=120.0), SETTINGS).events[0]

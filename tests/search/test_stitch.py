@@ -57,6 +57,14 @@ def test_bad_cadences_stay_bad_whatever_their_bits_mean(make_shard):
     assert whole.mission == "tess"
 
 
+def test_flux_far_below_zero_is_bad_before_anything_is_averaged(make_shard):
+    first, second = sector(make_shard, 0), sector(make_shard, 1, cadence_s=600.0)
+    second.flux[0, 31] = -5e6
+    whole = stitch([first, second], SETTINGS)
+    assert whole.cadence_s == 1800.0
+    assert np.nanmin(whole.flux) > 0.9
+
+
 def test_cadences_are_averaged_to_the_longest(make_shard):
     parts = [sector(make_shard, 0, cadence_s=120.0), sector(make_shard, 1, cadence_s=1800.0)]
     whole = stitch(parts, SETTINGS)
