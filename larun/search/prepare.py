@@ -212,14 +212,12 @@ def _clip(detrended, time, isolated_dips):
 def _parts_of_a_day(time):
     """First cadence of each, and the end of the last."""
     edges = np.empty(len(time) + 1, np.int64)
-    n = 0
-    before = -np.inf
-    for k in range(len(time)):
-        part = np.floor(time[k] * RESTLESS_BLOCKS)
-        if part != before:
-            edges[n] = k
-            n += 1
-            before = part
+    n = k = 0
+    while k < len(time):
+        edges[n] = k
+        n += 1
+        end = (np.floor(time[k] * RESTLESS_BLOCKS) + 1) / RESTLESS_BLOCKS
+        k = max(np.searchsorted(time, end), k + 1)
     edges[n] = len(time)
     return edges[: n + 1]
 
