@@ -159,6 +159,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def counted(n: int | str, noun: str) -> str:
+    """A number of things, such as ``1 shard`` or ``2 shards``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Print a table; numbers to the right, what is not known as a dash."""
     from rich.console import Console

@@ -15,6 +15,7 @@ from larun.cli.console import (
     JsonOption,
     RootOption,
     VerboseOption,
+    counted,
     given,
     print_json,
     print_table,
@@ -58,7 +59,7 @@ def candidates(
         return
     columns = (*_LISTED, "known") if known.matches else _LISTED
     shown = (row | {"known": _known(row)} for row in rows)
-    print_table(f"{len(rows)} candidates", columns, ([row[name] for name in columns] for row in shown))
+    print_table(counted(len(rows), "candidate"), columns, ([row[name] for name in columns] for row in shown))
     for said in known.not_matched:
         say(f"not matched yet: {said}")
 
@@ -132,10 +133,12 @@ def examine(
             for answer in searched
             for event in (answer, *answer["further"])
         ]
-        print_table(f"{len(searched)} light curves searched", _EXAMINED, rows)
+        print_table(f"{counted(len(searched), 'light curve')} searched", _EXAMINED, rows)
         for answer in silent:
             say(f"{answer['file']}: {answer['status']}, {answer['reason']}")
     unread = [answer for answer in silent if answer["status"] != Status.REJECTED]
     if unread:
         first = f"{unread[0]['file']}: {unread[0]['status']}, {unread[0]['reason']}"
-        raise InputError(f"{len(unread)} of {len(answers)} light curves could not be read; the first is {first}")
+        raise InputError(
+            f"{len(unread)} of {counted(len(answers), 'light curve')} could not be read; the first is {first}"
+        )

@@ -22,6 +22,7 @@ from larun.cli.console import (
     RootOption,
     SectorOption,
     VerboseOption,
+    counted,
     given,
     known_mission,
     print_json,
@@ -249,8 +250,10 @@ def _counts(result: dict[str, Any]) -> str:
 
 def _print_ingest(result: dict[str, Any]) -> None:
     by_archive = [f"{said['targets']} from {name}" for name, said in result["archives"].items() if said["targets"]]
-    held = f"{result['targets']} targets in {result['shards']} shards, {_counts(result)}"
-    typer.echo(f"{result['product']}: " + "; ".join(filter(None, (held, ", ".join(by_archive)))))
+    held = f"{counted(result['targets'], 'target')} in {counted(result['shards'], 'shard')}"
+    typer.echo(
+        f"{result['product']}: " + "; ".join(filter(None, (f"{held}, {_counts(result)}", ", ".join(by_archive))))
+    )
 
 
 def _print_failed(failed: list[dict[str, str]]) -> None:
@@ -262,5 +265,5 @@ def _print_sweep(result: dict[str, Any], json: bool) -> None:
     if json:
         print_json(result)
         return
-    found = f"{result['n_candidates']} candidates among {result['n_targets']} targets"
+    found = f"{counted(result['n_candidates'], 'candidate')} among {counted(result['n_targets'], 'target')}"
     typer.echo(f"{result['product']}: {found}, sweep {result['run']}; see `larun candidates`")

@@ -13,6 +13,7 @@ from larun.cli.console import (
     JsonOption,
     RootOption,
     VerboseOption,
+    counted,
     given,
     print_json,
     print_table,
@@ -59,7 +60,7 @@ def status(
 
 
 def _print_sector(found: dict[str, Any]) -> None:
-    title = f"{found['product']}: {found['recorded_shards']} of {found['shards']} shards ingested"
+    title = f"{found['product']}: {found['recorded_shards']} of {counted(found['shards'], 'shard')} ingested"
     print_table(title, ("status", "targets"), found["status"].items())
     if found["archives"]:
         print_table("delivered by", ("archive", "targets"), found["archives"].items())
@@ -80,7 +81,7 @@ def _print_sector(found: dict[str, Any]) -> None:
     sweep = found["published"]
     if sweep:
         old = "" if found["published_is_current"] else "; the sector was changed since, sweep it again"
-        typer.echo(f"published: sweep {sweep['run']}, {sweep.get('n_candidates', '?')} candidates{old}")
+        typer.echo(f"published: sweep {sweep['run']}, {counted(sweep.get('n_candidates', '?'), 'candidate')}{old}")
     else:
         typer.echo("no sweep is published")
 

@@ -14,6 +14,7 @@ import larun
 from larun.archive.folder import FolderArchive
 from larun.bundles import save_bundle
 from larun.cli import app
+from larun.cli.console import counted
 from larun.config import load
 from larun.objects import Root
 from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
@@ -144,6 +145,10 @@ def test_export_of_a_star(root, tmp_path):
 def test_verbose_shows_where_it_failed(tmp_path):
     result = run("-v", "status", "--root", tmp_path)
     assert result.exit_code == 1
+
+
+def test_one_is_no_plural():
+    assert [counted(n, "light curve") for n in (0, 1, 2)] == ["0 light curves", "1 light curve", "2 light curves"]
 
 
 def test_simulate_writes_files_and_truth(tmp_path):

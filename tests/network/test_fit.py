@@ -157,7 +157,7 @@ def test_the_bundle_is_written_to_a_folder_too_and_over_nothing_else(data, small
 @pytest.mark.timeout(600)
 def test_settings_are_searched_stars_cross_validated_and_a_teacher_named(data, small_settings, tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "training_views", lambda *_: data)
-    modes = {"epochs": 2, "tune": 2, "kfold": 2, "pretrain_epochs": 1}
+    modes = {"epochs": 2, "tune": 2, "kfold": 3, "pretrain_epochs": 1}
     settings = changed(small_settings, model={"architecture": "perceptron"}, training=modes)
     settings = settings.model_copy(update={"root": str(tmp_path)})
     spec = fitting.train(settings)
