@@ -5,7 +5,9 @@ last line. Scored are the labelled curves of DIR (of the second one where `--tes
 split does not name as a star of training or validation; a bundle without a split is refused.
 
 `of_star` says how the events of a star's light curves are joined. Nothing is left out because the search missed it: a
-planet that was not found counts as the class that the network gives to what was found instead.
+planet that was not found counts as the class that the network gives to what was found instead. With ``--stitch``
+several light curves of a star are searched as one, too, as ``larun examine --stitch`` does, and ``stitched`` has the
+figures with what that finds; it takes minutes.
 
 With ``--folds N`` the shipped recipe is trained N times, and every labelled star of --data is scored by a network that
 was trained without it, see `tests.benchmarks.sixclass_folds`: many more stars decide what a change of the recipe is
@@ -22,7 +24,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +41,9 @@ from larun.network.infer import Classifier
 from larun.network.labelled import SPLIT_FILE, TEST, read_split
 from larun.objects import Root
 from larun.schema import CLASSES
-from larun.survey.classify import classify_shard
 from tests.benchmarks.machine import machine, versions
 from tests.benchmarks.unseen import UNSEEN, unseen
+from tests.benchmarks.whole import Whole, classify, wholes
 
 NOISE, PLANET, ANOMALY = (CLASSES.index(name) for name in ("noise", "planetary_transit", "unknown_anomaly"))
 PRECISION = 0.90
@@ -83,6 +85,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--test", help="folder whose stars are scored instead")
     parser.add_argument("--bundle", default="default", help="bundle below --root, or a folder")
     parser.add_argument("--root", default="survey", help="survey root of the bundle")
+    parser.add_argument("--stitch", action="store_true", help="search all light curves of a star as one, too")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--folds", type=int, help="train anew and score every star of --data, in so many folds")
     parser.add_argument("--config", default=RECIPE, help="settings of these trainings")
@@ -91,9 +94,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     started = time.process_time()
     if given.folds:
         settings = load(given.config, dataset={"data": given.data})
-        result = measure_folds(settings, given.folds, Path(given.cache))
+        result = measure_folds(settings, given.folds, Path(given.cache), given.stitch)
     else:
-        result = measure(load_bundle(given.bundle, Root(given.root)), given.data, given.test)
+        result = measure(load_bundle(given.bundle, Root(given.root)), given.data, given.test, given.stitch)
     result |= {
         "cpu_s": round(time.process_time() - started, 1),
         "machine": machine(),
@@ -103,13 +106,15 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     return result
 
 
-def measure(bundle: Bundle, data: str, test: str | None = None) -> dict[str, Any]:
+def measure(bundle: Bundle, data: str, test: str | None = None, stitch: bool = False) -> dict[str, Any]:
     """All figures of a bundle on the stars of a folder that it was not trained on."""
     settings, classifier = Settings(), Classifier(bundle)
     seen = trained_stars(bundle)
     bank = limited(read_bank(test or data))
     curves = [curve for curve in bank if curve.star not in seen]
-    scored = by_star(curves, classified(curves, settings, classifier))
+    said = classified(curves, settings, classifier)
+    scored = by_star(curves, said)
+    joined = wholes(curves) if stitch else []
     return {
         "benchmark": "sixclass",
         "bundle": f"{bundle.name}/{bundle.version}",
@@ -123,17 +128,20 @@ def measure(bundle: Bundle, data: str, test: str | None = None) -> dict[str, Any
         "confusion": confusion(scored.probabilities.argmax(axis=1), scored.label).tolist(),
         "collections": collections(scored),
         "controls": controls(scored),
+        "stitched": stitched(curves, said, joined, classified(joined, settings, classifier)) if joined else None,
         "ffi_planets": long_cadence(curves, settings, classifier),
         "open_set": open_set(curves, [h for h in read_hosts(test or data) if h.star not in seen], scored, classifier),
     }
 
 
-def measure_folds(settings: Settings, folds: int, cache: Path) -> dict[str, Any]:
+def measure_folds(settings: Settings, folds: int, cache: Path, stitch: bool = False) -> dict[str, Any]:
     """Figures of a recipe over all stars of its folder, each scored by a network that was trained without it."""
     from tests.benchmarks.sixclass_folds import probabilities_by_fold
 
     curves = limited(read_bank(settings.dataset.data))
-    said, record = probabilities_by_fold(settings, curves, folds, cache)
+    joined = wholes(curves) if stitch else []
+    said, record = probabilities_by_fold(settings, curves + joined, folds, cache)
+    said, of_joined = said[: len(curves)], said[len(curves) :]
     scored = by_star(curves, said)
     return {
         "benchmark": "sixclass",
@@ -146,7 +154,21 @@ def measure_folds(settings: Settings, folds: int, cache: Path) -> dict[str, Any]
         "confusion": confusion(scored.probabilities.argmax(axis=1), scored.label).tolist(),
         "collections": collections(scored),
         "controls": controls(scored),
+        "stitched": stitched(curves, said, joined, of_joined) if joined else None,
         "planet_like": planet_like(scored),
+    }
+
+
+def stitched(
+    curves: list[Curve], said: list[np.ndarray], joined: list[Whole], of_joined: list[np.ndarray]
+) -> dict[str, Any]:
+    """Figures with what was found in all light curves of a star together."""
+    scored = by_star([*curves, *joined], [*said, *of_joined])
+    return {
+        "stars_with_several_light_curves": len(joined),
+        **headline(scored),
+        "confusion": confusion(scored.probabilities.argmax(axis=1), scored.label).tolist(),
+        "planet_like": planet_like(scored, 16),
     }
 
 
@@ -190,7 +212,7 @@ def limited(curves: Iterable[Curve]) -> list[Curve]:
 
 def classified(curves: list[Curve], settings: Settings, classifier: Classifier) -> list[np.ndarray]:
     """What is said of the events of each light curve, (event, 6), the best event first; none where it has none."""
-    said = (classify_shard(curve.shard(), settings, classifier).probabilities for curve in curves)
+    said = (classify(curve, settings, classifier).probabilities for curve in curves)
     return [rows[np.isfinite(rows).all(axis=1)] for rows in said]
 
 
@@ -199,27 +221,35 @@ def by_star(curves: list[Curve], said: list[np.ndarray]) -> Scored:
     groups: dict[tuple[str, int], list[int]] = {}
     for i, curve in enumerate(curves):
         groups.setdefault((curve.star, curve.label), []).append(i)
-    rows = [[said[i] for i in members if len(said[i])] for members in groups.values()]
+    rows = [
+        (
+            [said[i] for i in members if len(said[i]) and not isinstance(curves[i], Whole)],
+            [said[i] for i in members if len(said[i]) and isinstance(curves[i], Whole)],
+        )
+        for members in groups.values()
+    ]
     return Scored(
         star=np.array([star for star, _ in groups], dtype=np.str_),
         source=np.array([curves[members[0]].origin for members in groups.values()], dtype=np.str_),
         label=np.array([label for _, label in groups], np.int64),
-        probabilities=np.array([of_star(of_curves) for of_curves in rows]).reshape(-1, len(CLASSES)),
-        searched=np.array([bool(of_curves) for of_curves in rows]),
+        probabilities=np.array([of_star(*of_curves) for of_curves in rows]).reshape(-1, len(CLASSES)),
+        searched=np.array([bool(of_curves) for of_curves, _ in rows]),
     )
 
 
-def of_star(of_curves: list[np.ndarray]) -> np.ndarray:
+def of_star(of_curves: list[np.ndarray], of_whole: Sequence[np.ndarray] = ()) -> np.ndarray:
     """Probabilities of a star, (6,), from those of the events of its light curves.
 
-    A planet that shows in one light curve, or as a further event beside a stronger one, makes its star a planet's: the
-    probability is that of at least one event being a planet's, each counted by itself. The other classes share the rest
-    as the best events of the light curves say on average. A star without any event is called noise: nothing was found.
+    A planet that shows in one light curve, as a further event beside a stronger one, or only in all light curves
+    together makes its star a planet's: the probability is that of at least one event being a planet's, each counted by
+    itself. The other classes share the rest as the best events of the single light curves say on average. A star
+    without any event is called noise: nothing was found.
     """
     if not of_curves:
         return np.eye(len(CLASSES))[NOISE]
     shares = np.mean([rows[0] for rows in of_curves], axis=0, dtype=np.float64)
-    planet = 1.0 - float(np.prod(1.0 - np.concatenate(of_curves)[:, PLANET].astype(np.float64)))
+    every = np.concatenate([*of_curves, *of_whole])[:, PLANET].astype(np.float64)
+    planet = 1.0 - float(np.prod(1.0 - every))
     shares[PLANET] = 0.0
     shares *= (1.0 - planet) / max(shares.sum(), 1e-12)
     shares[PLANET] = planet

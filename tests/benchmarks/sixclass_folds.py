@@ -28,7 +28,7 @@ from larun.network.folds import fold_of
 from larun.network.infer import Interpreter, calibrated
 from larun.network.labelled import LabelledViews, labelled
 from larun.schema import CLASSES, VIEW_DEFINITION
-from larun.survey.classify import classify_shard
+from tests.benchmarks.whole import classify
 
 SOURCES = (
     "search/*.py", "simulate/*.py", "views.py", "measured.py", "schema.py", "selection.py", "survey/classify.py",
@@ -36,7 +36,8 @@ SOURCES = (
 )  # fmt: skip
 """Code that decides the views."""
 
-Classify = Callable[[np.ndarray], np.ndarray]
+Probabilities = Callable[[np.ndarray], np.ndarray]
+"""Views to probabilities."""
 
 
 class _Recorder:
@@ -60,7 +61,7 @@ def probabilities_by_fold(
     settings : Settings
         Of the training; `dataset.data` is where its light curves come from.
     curves : list of Curve
-        Light curves to score.
+        Light curves to score, single ones and `tests.benchmarks.whole.Whole`.
     folds : int
         At least 3.
     cache : Path
@@ -74,22 +75,24 @@ def probabilities_by_fold(
         Best epoch and bytes of every fold's network.
     """
     data = _kept(cache / f"train-{_digest(settings)}.npz", lambda: _training(settings))
-    views, event_of = _searched(cache / f"score-{_digest(settings)}.npz", curves, settings)
+    views, event_of = _searched(cache / f"score-{_digest(settings)}-{len(curves)}.npz", curves, settings)
     seed = settings.training.seed
     trained = fold_of(data.star, folds, seed)
     scored = fold_of(np.array([curve.star for curve in curves]), folds, seed)[event_of]
     said = np.empty((len(views), len(CLASSES)), np.float32)
     record: dict[str, Any] = {"best_epoch": [], "int8_bytes": []}
     for k in range(folds):
-        classify, epoch, size = _fold(settings, data, trained, k, folds)
-        said[scored == k] = classify(views[scored == k])
+        probabilities, epoch, size = _fold(settings, data, trained, k, folds)
+        said[scored == k] = probabilities(views[scored == k])
         record["best_epoch"].append(epoch)
         record["int8_bytes"].append(size)
         print(f"fold {k + 1} of {folds}: epoch {epoch}", file=sys.stderr, flush=True)
     return [said[event_of == i] for i in range(len(curves))], record
 
 
-def _fold(settings: Settings, data: LabelledViews, fold: np.ndarray, k: int, folds: int) -> tuple[Classify, int, int]:
+def _fold(
+    settings: Settings, data: LabelledViews, fold: np.ndarray, k: int, folds: int
+) -> tuple[Probabilities, int, int]:
     """INT8 network that knows nothing of fold `k`, calibrated; its best epoch and its bytes."""
     from larun.network.quantise import export, representative_views
     from larun.network.run import Run
@@ -101,10 +104,10 @@ def _fold(settings: Settings, data: LabelledViews, fold: np.ndarray, k: int, fol
     network = Interpreter(files[INT8_FILE])
     fitted = fit_calibration(network.logits(chooser.views), chooser.label)
 
-    def classify(views: np.ndarray) -> np.ndarray:
+    def probabilities(views: np.ndarray) -> np.ndarray:
         return calibrated(network.logits(views), fitted["temperature"], np.asarray(fitted["bias"]))
 
-    return classify, state.best_epoch, len(files[INT8_FILE])
+    return probabilities, state.best_epoch, len(files[INT8_FILE])
 
 
 def _training(settings: Settings) -> LabelledViews:
@@ -119,7 +122,7 @@ def _searched(path: Path, curves: list[Curve], settings: Settings) -> tuple[np.n
         views, event_of = [], []
         for i, curve in enumerate(curves):
             recorder = _Recorder()
-            classify_shard(curve.shard(), settings, recorder)
+            classify(curve, settings, recorder)
             views.append(recorder.views)
             event_of += [i] * len(recorder.views)
         path.parent.mkdir(parents=True, exist_ok=True)

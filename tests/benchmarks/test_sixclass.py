@@ -1,11 +1,14 @@
 """How stars are joined and dealt into folds by the benchmark of six classes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from larun.config import Settings
 from larun.network.bank import Curve
-from tests.benchmarks import sixclass, sixclass_folds
+from larun.units import SECONDS_PER_DAY
+from tests.benchmarks import sixclass, sixclass_folds, whole
 
 
 def said(*planet):
@@ -32,8 +35,8 @@ def test_a_star_without_events_is_noise():
     assert sixclass.of_star([]).tolist() == [1, 0, 0, 0, 0, 0]
 
 
-def curve(star, label, seed=0):
-    time = 1325 + np.arange(0, 20, 1 / 48)
+def curve(star, label, seed=0, start=1325):
+    time = start + np.arange(0, 20, 1 / 48)
     flux = 1 + 1e-3 * np.random.default_rng(seed).standard_normal(len(time))
     return Curve(star, label, "made", time, flux.astype(np.float32))
 
@@ -45,6 +48,30 @@ def test_light_curves_of_one_star_and_label_are_joined():
     assert scored.label.tolist() == [2, 0, 4]
     assert scored.probabilities[:, 2] == pytest.approx([1 - 0.7 * 0.4, 0.1, 0.0])
     assert scored.searched.tolist() == [True, True, False]
+
+
+def test_a_planet_that_only_shows_in_all_light_curves_together_counts():
+    curves = [curve("a", 2), curve("b", 0), curve("a", 2, start=1352)]
+    (both,) = whole.wholes(curves)
+    scored = sixclass.by_star([*curves, both], [said(0.1), said(0.1), said(0.2), said(0.9, 0.5)])
+    assert scored.star.tolist() == ["a", "b"]
+    assert scored.probabilities[:, 2] == pytest.approx([1 - 0.9 * 0.8 * 0.1 * 0.5, 0.1])
+    assert scored.probabilities[0, 0] == pytest.approx(3 * scored.probabilities[0, 1]), "single light curves say which"
+
+
+def test_all_light_curves_of_a_star_are_searched_as_one():
+    """A box of 1 % every 11 d, in two sectors: neither alone shows a period of more than 10 d twice or more often."""
+    curves = []
+    for seed, start in enumerate((1325, 1352)):
+        made = curve("a", 2, seed, start)
+        dip = np.abs((made.time - 1330 + 5.5) % 11 - 5.5) < 0.1
+        curves.append(replace(made, flux=(made.flux - 0.01 * dip).astype(np.float32)))
+    (both,) = whole.wholes([*curves, curve("b", 0)])
+    shard = both.shard()
+    assert np.ptp(shard.time) == pytest.approx(47, abs=0.1)
+    assert shard.cadence_s == pytest.approx(SECONDS_PER_DAY / 48)
+    found = whole.classify(both, Settings(), sixclass_folds._Recorder())
+    assert found.events["period_d"][0] == pytest.approx(11, rel=2e-3)
 
 
 def test_views_are_kept_and_belong_to_their_light_curves(tmp_path):

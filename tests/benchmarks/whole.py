@@ -1,0 +1,51 @@
+"""All light curves of one star as one light curve, as ``larun examine --stitch`` joins them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from larun.config import Settings
+from larun.lightcurve import Shard
+from larun.network.bank import Curve
+from larun.network.infer import Classifier
+from larun.search.stitch import stitch, stitched_settings
+from larun.survey.classify import Classified, classify_shard
+
+
+@dataclass(frozen=True)
+class Whole(Curve):
+    """All light curves of one star and label; its own columns are those of the first.
+
+    Parameters
+    ----------
+    parts : tuple of Curve
+        At least two.
+    """
+
+    parts: tuple[Curve, ...] = ()
+
+    def shard(self, fluxes: np.ndarray | None = None) -> Shard:
+        """Shard of the joined light curve."""
+        return stitch([part.shard() for part in self.parts], Settings().search)
+
+
+def wholes(curves: list[Curve]) -> list[Whole]:
+    """The light curves of each star and label that has several, as one."""
+    groups: dict[tuple[str, int], list[Curve]] = {}
+    for curve in curves:
+        groups.setdefault((curve.star, curve.label), []).append(curve)
+    return [
+        Whole(star, label, parts[0].origin, parts[0].time, parts[0].flux, parts[0].ephemerides, tuple(parts))
+        for (star, label), parts in groups.items()
+        if len(parts) > 1
+    ]
+
+
+def classify(curve: Curve, settings: Settings, classifier: Classifier) -> Classified:
+    """One light curve, or all of a star as one, through search and network."""
+    shard = curve.shard()
+    if isinstance(curve, Whole):
+        settings = settings.model_copy(update={"search": stitched_settings(shard.time, settings.search)})
+    return classify_shard(shard, settings, classifier)
