@@ -12,7 +12,7 @@ from larun.search.cotrend import groups_of
 from larun.search.flatten import Flat, flatten, flatten_around
 from larun.search.prepare import relative_flux
 from larun.survey import classify
-from larun.units import SECONDS_PER_DAY
+from larun.units import SECONDS_PER_DAY, from_mid_transit_d
 from larun.views import shard_views
 
 STARS = 18
@@ -80,7 +80,7 @@ def shard(cadence_s: float) -> Shard:
     flux = 1.0 + rng.normal(0, SCATTER, (STARS, len(time))) + 1e-3 * np.sin(time)
     for star in range(6):
         period = 1.3 + star
-        flux[star, np.abs((time - 1326.0 + 0.5 * period) % period - 0.5 * period) < 0.06] -= 4e-3 / (1 + star)
+        flux[star, np.abs(from_mid_transit_d(time, period, 1326.0)) < 0.06] -= 4e-3 / (1 + star)
     flux[6, np.abs(time - 1340.0) < 0.2] -= 1e-2
     for star in (7, 8):
         flux[star] += 2e-2 * np.sin(2 * np.pi * time / (0.1 + 0.4 * (star - 7)))

@@ -65,13 +65,17 @@ def hold(planes: np.ndarray, values: np.ndarray, block: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
+def _layout(values, first, block):
+    """Numbers of the block from `first` on, those that go 64 at once, where its planes begin and the bytes of one."""
+    n = min(block, values.shape[0] - first)
+    return n, n // _AT_ONCE * _AT_ONCE, first * WIDTH, n // GROUP
+
+
+@njit(cache=True, nogil=True)
 def _planes_of(values, planes, block):
     near = np.empty(_BITS * WIDTH * _AT_ONCE, np.uint8)
     for first in range(0, values.shape[0], block):
-        n = min(block, values.shape[0] - first)
-        stride = n // GROUP
-        place = first * WIDTH
-        whole = n // _AT_ONCE * _AT_ONCE
+        n, whole, place, stride = _layout(values, first, block)
         in_lines = n // _LINE * _LINE
         for at in range(0, in_lines, _LINE):
             for part in range(_LINE // _AT_ONCE):
@@ -91,10 +95,7 @@ def _planes_of(values, planes, block):
 @njit(cache=True, nogil=True)
 def _numbers_of(planes, values, block):
     for first in range(0, values.shape[0], block):
-        n = min(block, values.shape[0] - first)
-        stride = n // GROUP
-        place = first * WIDTH
-        whole = n // _AT_ONCE * _AT_ONCE
+        n, whole, place, stride = _layout(values, first, block)
         for at in range(0, whole, _AT_ONCE):
             _join(planes, place + at // GROUP, stride, values, first + at)
         for at in range(whole, n):
@@ -105,10 +106,7 @@ def _numbers_of(planes, values, block):
 def _n_differing(planes, values, block):
     n_differing = 0
     for first in range(0, values.shape[0], block):
-        n = min(block, values.shape[0] - first)
-        stride = n // GROUP
-        place = first * WIDTH
-        whole = n // _AT_ONCE * _AT_ONCE
+        n, whole, place, stride = _layout(values, first, block)
         for at in range(0, whole, _AT_ONCE):
             n_differing += _differ(planes, place + at // GROUP, stride, values, first + at)
         for at in range(whole, n):
