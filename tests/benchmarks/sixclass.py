@@ -5,9 +5,9 @@ last line. Scored are the labelled curves of DIR (of the second one where `--tes
 split does not name as a star of training or validation; a bundle without a split is refused.
 
 `of_star` says how the events of a star's light curves are joined. Nothing is left out because the search missed it: a
-planet that was not found counts as the class that the network gives to what was found instead. With ``--stitch``
-several light curves of a star are searched as one, too, as ``larun examine --stitch`` does, and ``stitched`` has the
-figures with what that finds; it takes minutes.
+planet that was not found counts as the class that the network gives to what was found instead. Several light curves of
+a star are searched as one, too, as ``larun examine --stitch`` does; ``alone`` has the figures without what that finds,
+of the same run. It takes minutes, and with ``--alone`` it is left out.
 
 With ``--folds N`` the shipped recipe is trained N times, and every labelled star of --data is scored by a network that
 was trained without it, see `tests.benchmarks.sixclass_folds`: many more stars decide what a change of the recipe is
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--test", help="folder whose stars are scored instead")
     parser.add_argument("--bundle", default="default", help="bundle below --root, or a folder")
     parser.add_argument("--root", default="survey", help="survey root of the bundle")
-    parser.add_argument("--stitch", action="store_true", help="search all light curves of a star as one, too")
+    parser.add_argument("--alone", action="store_true", help="search no light curves of a star as one")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--folds", type=int, help="train anew and score every star of --data, in so many folds")
     parser.add_argument("--config", default=RECIPE, help="settings of these trainings")
@@ -94,9 +94,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     started = time.process_time()
     if given.folds:
         settings = load(given.config, dataset={"data": given.data})
-        result = measure_folds(settings, given.folds, Path(given.cache), given.stitch)
+        result = measure_folds(settings, given.folds, Path(given.cache), not given.alone)
     else:
-        result = measure(load_bundle(given.bundle, Root(given.root)), given.data, given.test, given.stitch)
+        result = measure(load_bundle(given.bundle, Root(given.root)), given.data, given.test, not given.alone)
     result |= {
         "cpu_s": round(time.process_time() - started, 1),
         "machine": machine(),
@@ -106,73 +106,68 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     return result
 
 
-def measure(bundle: Bundle, data: str, test: str | None = None, stitch: bool = False) -> dict[str, Any]:
+def measure(bundle: Bundle, data: str, test: str | None = None, together: bool = True) -> dict[str, Any]:
     """All figures of a bundle on the stars of a folder that it was not trained on."""
     settings, classifier = Settings(), Classifier(bundle)
     seen = trained_stars(bundle)
     bank = limited(read_bank(test or data))
     curves = [curve for curve in bank if curve.star not in seen]
-    said = classified(curves, settings, classifier)
-    scored = by_star(curves, said)
-    joined = wholes(curves) if stitch else []
+    joined = wholes(curves) if together else []
+    said = classified([*curves, *joined], settings, classifier)
     return {
         "benchmark": "sixclass",
         "bundle": f"{bundle.name}/{bundle.version}",
         "bundle_digest": bundle.digest,
         "int8_bytes": len(bundle.int8_model),
-        "light_curves": len(curves),
-        "stars": {name: int(np.sum(scored.label == k)) for k, name in enumerate(CLASSES)},
         "stars_left_out_as_trained_on": len({curve.star for curve in bank} & seen),
-        "stars_that_cannot_be_searched": int(np.sum(~scored.searched)),
-        **headline(scored),
-        "confusion": confusion(scored.probabilities.argmax(axis=1), scored.label).tolist(),
-        "collections": collections(scored),
-        "controls": controls(scored),
-        "stitched": stitched(curves, said, joined, classified(joined, settings, classifier)) if joined else None,
+        **of_stars(curves, joined, said),
         "ffi_planets": long_cadence(curves, settings, classifier),
-        "open_set": open_set(curves, [h for h in read_hosts(test or data) if h.star not in seen], scored, classifier),
+        "open_set": open_set(
+            curves,
+            [h for h in read_hosts(test or data) if h.star not in seen],
+            by_star([*curves, *joined], said),
+            classifier,
+        ),
     }
 
 
-def measure_folds(settings: Settings, folds: int, cache: Path, stitch: bool = False) -> dict[str, Any]:
+def measure_folds(settings: Settings, folds: int, cache: Path, together: bool = True) -> dict[str, Any]:
     """Figures of a recipe over all stars of its folder, each scored by a network that was trained without it."""
     from tests.benchmarks.sixclass_folds import probabilities_by_fold
 
     curves = limited(read_bank(settings.dataset.data))
-    joined = wholes(curves) if stitch else []
+    joined = wholes(curves) if together else []
     said, record = probabilities_by_fold(settings, curves + joined, folds, cache)
-    said, of_joined = said[: len(curves)], said[len(curves) :]
-    scored = by_star(curves, said)
-    return {
-        "benchmark": "sixclass",
-        "folds": folds,
-        **record,
+    return {"benchmark": "sixclass", "folds": folds, **record, **of_stars(curves, joined, said)}
+
+
+def of_stars(curves: list[Curve], joined: list[Whole], said: list[np.ndarray]) -> dict[str, Any]:
+    """What is said of stars, and ``alone`` what is said of them without all light curves of a star as one.
+
+    `said` is of the single light curves and then of the joined ones.
+    """
+    scored = by_star([*curves, *joined], said)
+    figures = {
         "light_curves": len(curves),
+        "joined_light_curves": len(joined),
         "stars": {name: int(np.sum(scored.label == k)) for k, name in enumerate(CLASSES)},
         "stars_that_cannot_be_searched": int(np.sum(~scored.searched)),
+        **_figures(scored),
+        "collections": collections(scored),
+    }
+    return figures | ({"alone": _figures(by_star(curves, said[: len(curves)]))} if joined else {})
+
+
+def _figures(scored: Scored) -> dict[str, Any]:
+    return {
         **headline(scored),
         "confusion": confusion(scored.probabilities.argmax(axis=1), scored.label).tolist(),
-        "collections": collections(scored),
         "controls": controls(scored),
-        "stitched": stitched(curves, said, joined, of_joined) if joined else None,
         "planet_like": planet_like(scored),
     }
 
 
-def stitched(
-    curves: list[Curve], said: list[np.ndarray], joined: list[Whole], of_joined: list[np.ndarray]
-) -> dict[str, Any]:
-    """Figures with what was found in all light curves of a star together."""
-    scored = by_star([*curves, *joined], [*said, *of_joined])
-    return {
-        "stars_with_several_light_curves": len(joined),
-        **headline(scored),
-        "confusion": confusion(scored.probabilities.argmax(axis=1), scored.label).tolist(),
-        "planet_like": planet_like(scored, 16),
-    }
-
-
-def planet_like(scored: Scored, most: int = 40) -> list[dict[str, Any]]:
+def planet_like(scored: Scored, most: int = 24) -> list[dict[str, Any]]:
     """Stars of the largest planet probabilities, and all planets, in order."""
     order = np.argsort(-scored.probabilities[:, PLANET], kind="stable")
     return [
