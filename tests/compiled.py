@@ -51,7 +51,7 @@ def compile_flattening_and_views() -> None:
         event[name] = value
     for cadence_s in CADENCES_S:
         stars, cadence_d = shard(cadence_s), cadence_s / SECONDS_PER_DAY
-        relative, _ = relative_flux(stars, settings)
+        relative, _, _ = relative_flux(stars, settings)
         flat = flatten(relative, stars.time, cadence_d, settings, groups_of(stars.stars))
         flatten_around(flat, 0, np.abs(stars.time - 1326.0) < 0.1, stars.time, cadence_d, 0.2, settings)
         shard_views(stars, np.array([0]), relative, flat.flux[:1], event)
@@ -61,7 +61,7 @@ def compile_between() -> None:
     """The search of light curves that are taken to be flat as they are; in a process whose functions it replaces."""
 
     def relative_as_it_is(stars, settings):
-        return stars.flux / np.float32(LEVEL), ("",) * len(stars)
+        return stars.flux / np.float32(LEVEL), ("",) * len(stars), np.zeros(len(stars), np.int64)
 
     def flat_as_it_is(relative, *_):
         return Flat(relative, np.full(len(relative), SCATTER), {}, relative)

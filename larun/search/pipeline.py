@@ -15,7 +15,7 @@ from larun.search.events import Flux, best_events, further_events
 from larun.search.flatten import flatten
 from larun.search.grid import make_grid
 from larun.search.pointing import dump_rows
-from larun.search.prepare import mask_negative, relative_flux
+from larun.search.prepare import relative_flux
 from larun.search.restore import restore_transits
 from larun.units import SECONDS_PER_DAY
 
@@ -69,8 +69,7 @@ def search_shard(shard: Shard, settings: SearchSettings) -> Searched:
         and on their order; without it, and for a star that is searched alone, on none, but for rounding of the box
         statistic (1e-6).
     """
-    relative, obstacles = relative_flux(shard, settings)
-    negative = mask_negative(relative)
+    relative, obstacles, negative = relative_flux(shard, settings)
     events = empty_events(len(shard))
     events["n_good"] = finite_counts(relative)
     reasons = list(obstacles)

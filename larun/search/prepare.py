@@ -51,8 +51,8 @@ def bad_bits(mission: str, author: str, settings: SearchSettings) -> int:
     return bad_quality_bits(mission, author)
 
 
-def relative_flux(shard: Shard, settings: SearchSettings) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Flux over its median, and why a star cannot be searched.
+def relative_flux(shard: Shard, settings: SearchSettings) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
+    """Flux over its median, without what is no light, and why a star cannot be searched.
 
     Parameters
     ----------
@@ -64,23 +64,26 @@ def relative_flux(shard: Shard, settings: SearchSettings) -> tuple[np.ndarray, t
     Returns
     -------
     relative : (star, cadence) float32
-        NaN where the cadence is not finite, not delivered, or hidden by its quality bits; all NaN for a star
-        whose median is not positive.
+        NaN where the cadence is not finite, not delivered, hidden by its quality bits, or farther below zero than
+        any eclipse and its noise; all NaN for a star whose median is not positive.
     reasons : (star,) tuple of str
         Empty where the star can be searched.
+    n_negative : (star,) int64
+        Cadences that are left out because they are so far below zero.
     """
     bits = bad_bits(shard.mission, shard.author, settings)
-    relative, *known = _normalise(
+    relative, n_negative, *known = _normalise(
         np.ascontiguousarray(shard.flux, np.float32), np.ascontiguousarray(shard.quality, np.int32), np.int32(bits)
     )
-    return relative, tuple(_obstacle(*star) for star in zip(*known, strict=True))
+    return relative, tuple(_obstacle(*star) for star in zip(*known, strict=True)), n_negative
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _normalise(flux, quality, bits):
-    """Relative flux, number of good cadences, their median and whether they differ at all, per star."""
+    """Relative flux, number of negative cadences, of good ones, their median and whether they differ, per star."""
     n_stars, n = flux.shape
     relative = np.empty((n_stars, n), np.float32)
+    negative = np.zeros(n_stars, np.int64)
     count = np.zeros(n_stars, np.int64)
     level = np.full(n_stars, np.float32(np.nan), np.float32)
     varies = np.zeros(n_stars, np.bool_)
@@ -99,7 +102,8 @@ def _normalise(flux, quality, bits):
         unit = level[star] if level[star] > 0 else np.float32(np.nan)
         for k in range(n):
             own[k] /= unit
-    return relative, count, level, varies
+        negative[star] = _mask_negative(own)
+    return relative, negative, count, level, varies
 
 
 @njit(cache=True, nogil=True)
@@ -123,35 +127,17 @@ def _obstacle(count: int, level: float, varies: bool) -> str:
     return ""
 
 
-def mask_negative(relative: np.ndarray) -> np.ndarray:
-    """Set to NaN, in place, flux that is farther below zero than any eclipse and its noise.
-
-    Parameters
-    ----------
-    relative : (star, cadence) float32
-        Around 1, NaN where masked.
-
-    Returns
-    -------
-    (star,) int64
-        How many cadences of each star.
-    """
-    return _mask_negative(relative)
-
-
 @njit(cache=True, nogil=True)
-def _mask_negative(relative):
-    n_stars = len(relative)
-    masked = np.zeros(n_stars, np.int64)
-    for star in range(n_stars):
-        flux = relative[star]
-        if _below(flux, np.float32(-NEGATIVE_SHARE)) == 0:
-            continue
-        limit = np.float32(-max(NEGATIVE_SHARE, NEGATIVE_SIGMA * point_to_point_scatter(flux)))
-        for k in range(len(flux)):
-            if flux[k] < limit:
-                flux[k] = np.nan
-                masked[star] += 1
+def _mask_negative(flux):
+    """Set to NaN, in place, flux of one star that is farther below zero than any eclipse and its noise; how often."""
+    if _below(flux, np.float32(-NEGATIVE_SHARE)) == 0:
+        return 0
+    limit = np.float32(-max(NEGATIVE_SHARE, NEGATIVE_SIGMA * point_to_point_scatter(flux)))
+    masked = 0
+    for k in range(len(flux)):
+        if flux[k] < limit:
+            flux[k] = np.nan
+            masked += 1
     return masked
 
 

@@ -11,7 +11,7 @@ from larun.config import SearchSettings
 from larun.errors import InputError
 from larun.lightcurve import Shard
 from larun.search.grid import optimal_frequencies
-from larun.search.prepare import mask_negative, relative_flux
+from larun.search.prepare import relative_flux
 from larun.units import SECONDS_PER_DAY, to_btjd
 
 log = logging.getLogger(__name__)
@@ -49,11 +49,10 @@ def stitch(parts: Sequence[Shard], settings: SearchSettings) -> Shard:
     """
     joined, reasons = [], []
     for part in sorted(parts, key=lambda part: (part.cadence_s, -part.flux.shape[1])):
-        relative, (reason,) = relative_flux(part, settings)
+        relative, (reason,), _ = relative_flux(part, settings)
         if reason:
             reasons.append(f"{part.mission} {part.sector}: {reason}")
             continue
-        mask_negative(relative)
         columns = _columns(part, relative[0])
         if not _covered(columns["time"], joined):
             joined.append(columns)
