@@ -48,5 +48,8 @@ def test_what_cannot_be_had_is_told(examine):
         assert "Traceback" not in result.stderr
         assert all(json.loads(line)["status"] != "searched" for line in result.stdout.splitlines())
     server.set_faults(Faults(always={"invoke": "html"}))
-    result = run("KIC 11904151", "--archive", "lightkurve")
+    try:
+        result = run("KIC 11904151", "--archive", "lightkurve")
+    finally:
+        server.set_faults(Faults())
     assert (result.exit_code, json.loads(result.stdout)["status"]) == (1, "unreachable")
