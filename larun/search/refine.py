@@ -253,8 +253,13 @@ def _box(found: tuple) -> Box:
 
 
 @njit(cache=True, nogil=True)
-def _in_days(data, dims, box):
-    """Whether a box in cells dims, and what makes it a `Box`: its floats, those of its `Depths`, and their rest."""
+def _in_days(data, dims, boxes):
+    """Whether the first of some boxes in cells dims, and what makes it a `Box`: its floats, those of its `Depths`, and
+    their rest.
+
+    A record does not keep the memory of its array, which numba gives back after the last use of the array itself.
+    """
+    box = boxes[0]
     number, count, _ = cells.transits(data.exposures, box.period, box.middle, box.duration)
     unit = np.sqrt(data.per_cell)
     t0 = (box.middle - 0.5 / data.per_cell) * data.cell_d + data.time[0]
@@ -280,7 +285,7 @@ def _rated(data, starts, usual_duration):
     """One box in days, rated as it is; see `_in_days`."""
     boxes = _in_cells(data, starts)
     rate(data.exposures, boxes[0], usual_duration)
-    return _in_days(data, True, boxes[0])
+    return _in_days(data, True, boxes)
 
 
 @njit(cache=True, nogil=True)
@@ -290,7 +295,7 @@ def _refined(data, starts, limits):
     held = np.zeros(3, BOX)
     held[BEST] = boxes[0]
     dims = _refine(data.exposures, boxes, limits, held)
-    return _in_days(data, dims, held[BEST])
+    return _in_days(data, dims, held[BEST : BEST + 1])
 
 
 BEST, START, RIVAL = 0, 1, 2

@@ -118,3 +118,19 @@ def test_a_series_holds_the_finite_cadences():
 )
 def test_no_series_without_scatter(time, flux, sigma):
     assert series(time, flux, sigma, 1.0) is None
+
+
+@pytest.mark.parametrize("transits", range(10, 75))
+def test_a_box_is_whole_for_any_number_of_transits(transits):
+    """The memory of its numbers once was that of the box: 20 transits rated, or 60 refined, came out as NaN."""
+    period, days = 40.0 / transits, 40.0
+    duration = 0.1 * period
+    time = np.arange(0, days, CADENCE_D)
+    inside = np.abs((time / period) % 1 - 0.5) < 0.05
+    flux = 1 + np.random.default_rng(transits).normal(0, 1e-4, len(time)) - np.where(inside, 1e-3, 0)
+    data = series(time, flux.astype(np.float32), 1e-4, CADENCE_D)
+    measured = depths(data, period, 0.5 * period, duration)
+    assert len(measured.number) == transits
+    assert measured.depth == pytest.approx((flux.mean() - flux[inside].mean()) / 1e-4, rel=0.1)
+    box = refine(data, [Box(period, 0.5 * period, duration, 0.0, 5.0)], SearchSettings(min_duration_h=0.2))
+    assert box.period == pytest.approx(period, rel=1e-3)
