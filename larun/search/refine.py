@@ -254,8 +254,7 @@ def _box(found: tuple) -> Box:
 
 @njit(cache=True, nogil=True)
 def _in_days(data, dims, boxes):
-    """Whether the first of some boxes in cells dims, and what makes it a `Box`: its floats, those of its `Depths`, and
-    their rest.
+    """Whether the first of `boxes`, in cells, dims, and what makes it a `Box`: floats, those of its `Depths`, the rest.
 
     A record does not keep the memory of its array, which numba gives back after the last use of the array itself.
     """

@@ -1,9 +1,10 @@
-"""Several light curves of one star as one, so that longer periods and weaker planets are found with the same search."""
+"""Light curves of several sectors as one, so that longer periods and weaker planets are found with the same search."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,49 +23,71 @@ SAME_CADENCE = 1.5
 MOST_OVERLAP = 0.1
 """A light curve is left out if others hold so much of its time already."""
 
-_COLUMNS = ("flux_err", "background", "centroid_col", "centroid_row")
+_COLUMNS = ("flux", "time_correction", "flux_err", "background", "centroid_col", "centroid_row")
 
 
-def stitch(parts: Sequence[Shard], settings: SearchSettings) -> Shard:
-    """Join light curves of one star in barycentric time.
+@dataclass(frozen=True)
+class Stitched:
+    """Light curves that were joined.
+
+    Parameters
+    ----------
+    shard : Shard
+        The joined light curves.
+    used : tuple of int
+        Which of the parts are in it, in the order in which they were given.
+    """
+
+    shard: Shard
+    used: tuple[int, ...]
+
+
+def stitch(parts: Sequence[Shard], settings: SearchSettings) -> Stitched:
+    """Join light curves of the same stars in barycentric time.
 
     Parameters
     ----------
     parts : sequence of Shard
-        Shards of one star: sectors, quarters or campaigns, of any pipeline and cadence.
+        Shards of the same stars in the same order: sectors, quarters or campaigns, of any pipeline and cadence. The
+        stars are said to be what the first part says.
     settings : SearchSettings
         `quality_mask` is used.
 
     Returns
     -------
-    Shard
-        One star; `time` is barycentric, flux is around 1 in each part, bad cadences have quality -1 and good ones 0,
-        cadences are averaged to the longest of the parts. Of parts that overlap the one with shorter cadences is
-        kept. Background and errors are relative to the flux, centroids to their median in each part.
+    Stitched
+        `time` is barycentric, of several stars the mean of theirs with the small rest as `time_correction`; flux is
+        around 1 in each part, bad cadences have quality -1 and good ones 0, cadences are averaged to the longest of
+        the parts. Of parts that overlap the one with shorter cadences is kept. Background and errors are relative to
+        the flux, centroids to their median in each part.
 
     Raises
     ------
     InputError
         No part has anything to search; says why.
     """
-    joined, reasons = [], []
-    for part in sorted(parts, key=lambda part: (part.cadence_s, -part.flux.shape[1])):
-        relative, (reason,), _ = relative_flux(part, settings)
-        if reason:
-            reasons.append(f"{part.mission} {part.sector}: {reason}")
+    joined, reasons, used = [], [], []
+    for index in sorted(range(len(parts)), key=lambda k: (parts[k].cadence_s, -parts[k].flux.shape[1])):
+        part = parts[index]
+        relative, obstacles, _ = relative_flux(part, settings)
+        if all(obstacles):
+            reasons.append(f"{part.mission} {part.sector}: {obstacles[0]}")
             continue
-        columns = _columns(part, relative[0])
+        relative[[bool(obstacle) for obstacle in obstacles]] = np.nan
+        columns = _columns(part, relative)
         if not _covered(columns["time"], joined):
             joined.append(columns)
+            used.append(index)
     if not joined:
         raise InputError(f"none of {len(parts)} light curves can be searched: {'; '.join(reasons)}")
     cadence_s = max(columns["cadence_s"] for columns in joined)
     joined = sorted((_averaged(columns, cadence_s) for columns in joined), key=lambda columns: columns["time"][0])
-    whole = {name: np.concatenate([columns[name] for columns in joined]) for name in ("time", "flux", *_COLUMNS)}
+    time = np.concatenate([columns["time"] for columns in joined])
     # Parts may overlap a little: the first to see a moment keeps it.
-    order = np.argsort(whole["time"], kind="stable")
-    order = order[np.diff(whole["time"][order], prepend=-np.inf) > 0]
-    return _shard(parts, cadence_s, {name: values[order] for name, values in whole.items()})
+    order = np.argsort(time, kind="stable")
+    order = order[np.diff(time[order], prepend=-np.inf) > 0]
+    whole = {name: np.concatenate([columns[name] for columns in joined], axis=1)[:, order] for name in _COLUMNS}
+    return Stitched(_shard(parts, cadence_s, time[order], whole), tuple(sorted(used)))
 
 
 def stitched_settings(time: np.ndarray, settings: SearchSettings) -> SearchSettings:
@@ -99,18 +122,29 @@ def stitched_settings(time: np.ndarray, settings: SearchSettings) -> SearchSetti
 
 def _columns(part: Shard, relative: np.ndarray) -> dict:
     """Columns of one part in barycentric time, NaN where bad."""
-    level = np.nanmedian(part.flux[0][np.isfinite(relative)])
     good = np.isfinite(relative)
-    time = part.barycentric_time(0)
+    own = np.stack([part.barycentric_time(star) for star in range(len(part))])
+    time = own.mean(axis=0)
     cadence_s = part.cadence_s if part.cadence_s > 0 else SECONDS_PER_DAY * float(np.median(np.diff(time)))
     columns = {"time": to_btjd(time, part.time_format), "flux": relative, "cadence_s": cadence_s}
+    columns["time_correction"] = (own - time).astype(np.float32)
+    level = _medians(np.where(good, part.flux, np.float32(np.nan)))
     for name in ("flux_err", "background"):
-        columns[name] = np.where(good, getattr(part, name)[0] / level, np.float32(np.nan))
+        columns[name] = np.where(good, getattr(part, name) / level, np.float32(np.nan))
     for name in ("centroid_col", "centroid_row"):
-        values = np.where(good, getattr(part, name)[0], np.float32(np.nan))
-        known = np.isfinite(values)
-        columns[name] = values - np.median(values[known]) if known.any() else values
+        values = np.where(good, getattr(part, name), np.float32(np.nan))
+        columns[name] = values - _medians(values)
     return columns
+
+
+def _medians(values: np.ndarray) -> np.ndarray:
+    """Median of what is finite in each row, (star, 1) float32; NaN where nothing is."""
+    medians = np.full((len(values), 1), np.nan, np.float32)
+    for star, row in enumerate(values):
+        known = row[np.isfinite(row)]
+        if len(known):
+            medians[star] = np.median(known)
+    return medians
 
 
 def _covered(time: np.ndarray, joined: list[dict]) -> bool:
@@ -129,26 +163,23 @@ def _averaged(columns: dict, cadence_s: float) -> dict:
     bins = np.floor((time - time[0]) * SECONDS_PER_DAY / cadence_s).astype(np.int64)
     starts = np.flatnonzero(np.diff(bins, prepend=-1))
     averaged = {"cadence_s": cadence_s, "time": np.add.reduceat(time, starts) / np.diff(starts, append=len(time))}
-    for name in ("flux", *_COLUMNS):
+    for name in _COLUMNS:
         known = np.isfinite(columns[name])
-        count = np.add.reduceat(known, starts, dtype=np.int64)
-        total = np.add.reduceat(np.where(known, columns[name], 0), starts, dtype=np.float64)
+        count = np.add.reduceat(known, starts, axis=1, dtype=np.int64)
+        total = np.add.reduceat(np.where(known, columns[name], 0), starts, axis=1, dtype=np.float64)
         averaged[name] = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
     return averaged
 
 
-def _shard(parts: Sequence[Shard], cadence_s: float, columns: dict[str, np.ndarray]) -> Shard:
+def _shard(parts: Sequence[Shard], cadence_s: float, time: np.ndarray, columns: dict[str, np.ndarray]) -> Shard:
     missions, authors = ({getattr(part, name) for part in parts} for name in ("mission", "author"))
-    one_mission = missions.pop() if len(missions) == 1 else ""
     return Shard(
         stars=parts[0].stars,
-        time=columns["time"],
-        cadence_no=np.arange(len(columns["time"]), dtype=np.int32),
-        time_correction=np.full((1, len(columns["time"])), np.nan, np.float32),
-        flux=columns["flux"][None],
-        **{name: columns[name][None] for name in _COLUMNS},
-        quality=np.where(np.isfinite(columns["flux"]), 0, -1).astype(np.int32)[None],
-        mission=one_mission,
+        time=time,
+        cadence_no=np.arange(len(time), dtype=np.int32),
+        **columns,
+        quality=np.where(np.isfinite(columns["flux"]), 0, -1).astype(np.int32),
+        mission=missions.pop() if len(missions) == 1 else "",
         cadence_s=cadence_s,
         time_format="btjd",
         author=authors.pop() if len(authors) == 1 else "",

@@ -20,9 +20,8 @@ from larun.network.infer import Classifier
 from larun.objects import Root
 from larun.paths import CATALOGUES, Product, parse_star
 from larun.schema import CLASSES, SEARCHED, EventFlag, Status
-from larun.search.stitch import stitch, stitched_settings
 from larun.store.reading import find_target, products, read_rows
-from larun.survey.classify import classify_shard
+from larun.survey.classify import Classified, classify_shard, classify_stitched
 from larun.survey.wanted import StarArchives
 
 UNREADABLE = "unreadable"
@@ -122,12 +121,11 @@ def examine_stitched(
     for target, ones in stars.items():
         files = ", ".join(one.file for one in ones)
         try:
-            whole = stitch([one.shard for one in ones], settings.search)
+            whole, result = classify_stitched([one.shard for one in ones], settings, classifier)
         except InputError as error:
             answers.append(_answer(Found(files, target, None, Status.REJECTED, str(error)), settings, classifier))
         else:
-            longer = settings.model_copy(update={"search": stitched_settings(whole.time, settings.search)})
-            answers.append(_answer(Found(files, target, whole), longer, classifier))
+            answers.append(_told(Found(files, target, whole.shard), result))
     return answers
 
 
@@ -237,11 +235,14 @@ def _target(curve: LightCurve) -> str | None:
 
 def _answer(found: Found, settings: Settings, classifier: Classifier) -> dict[str, Any]:
     """What is said of one light curve."""
-    answer = _blank(found.file) | {"target": found.target}
     if found.shard is None:
-        return answer | {"status": found.status, "reason": found.reason}
-    result = classify_shard(found.shard, settings, classifier)
-    answer |= {"n_cadences": _delivered(found.shard), "time_format": found.shard.time_format}
+        return _blank(found) | {"status": found.status, "reason": found.reason}
+    return _told(found, classify_shard(found.shard, settings, classifier))
+
+
+def _told(found: Found, result: Classified) -> dict[str, Any]:
+    """What is said of a light curve that was classified."""
+    answer = _blank(found) | {"n_cadences": _delivered(found.shard), "time_format": found.shard.time_format}
     if not result.searched[0]:
         return answer | {"status": Status.REJECTED, "reason": result.reason[0]}
     best, *further = (_event(*row) for row in zip(result.events, result.classes, result.probabilities, strict=True))
@@ -269,11 +270,11 @@ def _delivered(shard: Shard) -> int:
     return int(np.count_nonzero((shard.quality[0] != -1) & (timed | ~timed.any())))
 
 
-def _blank(file: str) -> dict[str, Any]:
-    """An answer in which nothing is known."""
+def _blank(found: Found) -> dict[str, Any]:
+    """An answer in which nothing is known of the light curve."""
     return {
-        "file": file,
-        "target": None,
+        "file": found.file,
+        "target": found.target,
         "n_cadences": 0,
         "time_format": None,
         "period_d": None,

@@ -10,8 +10,8 @@ from larun.config import Settings
 from larun.lightcurve import Shard
 from larun.network.bank import Curve
 from larun.network.infer import Classifier
-from larun.search.stitch import stitch, stitched_settings
-from larun.survey.classify import Classified, classify_shard
+from larun.search.stitch import stitch
+from larun.survey.classify import Classified, classify_shard, classify_stitched
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Whole(Curve):
 
     def shard(self, fluxes: np.ndarray | None = None) -> Shard:
         """Shard of the joined light curve."""
-        return stitch([part.shard() for part in self.parts], Settings().search)
+        return stitch([part.shard() for part in self.parts], Settings().search).shard
 
 
 def wholes(curves: list[Curve]) -> list[Whole]:
@@ -45,7 +45,6 @@ def wholes(curves: list[Curve]) -> list[Whole]:
 
 def classify(curve: Curve, settings: Settings, classifier: Classifier) -> Classified:
     """One light curve, or all of a star as one, through search and network."""
-    shard = curve.shard()
     if isinstance(curve, Whole):
-        settings = settings.model_copy(update={"search": stitched_settings(shard.time, settings.search)})
-    return classify_shard(shard, settings, classifier)
+        return classify_stitched([part.shard() for part in curve.parts], settings, classifier)[1]
+    return classify_shard(curve.shard(), settings, classifier)

@@ -131,6 +131,6 @@ def test_a_box_is_whole_for_any_number_of_transits(transits):
     data = series(time, flux.astype(np.float32), 1e-4, CADENCE_D)
     measured = depths(data, period, 0.5 * period, duration)
     assert len(measured.number) == transits
-    assert measured.depth == pytest.approx((flux.mean() - flux[inside].mean()) / 1e-4, rel=0.1)
+    assert measured.depth == pytest.approx((flux[~inside].mean() - flux[inside].mean()) / 1e-4, rel=0.1)
     box = refine(data, [Box(period, 0.5 * period, duration, 0.0, 5.0)], SearchSettings(min_duration_h=0.2))
     assert box.period == pytest.approx(period, rel=1e-3)
