@@ -45,6 +45,8 @@ SHOWN_COLUMNS = (
     "event",
     "mission",
     "sector",
+    "n_sectors",
+    "sectors",
     "author",
     "class",
     "score",
@@ -114,7 +116,8 @@ def rank(detections: pa.Table, settings: SweepSettings) -> dict[str, Any]:
     -------
     dict
         Columns of `larun.schema.CANDIDATE_COLUMNS`, best first; ties are broken by SNR, then by target and event.
-        Single transits, for which no SDE is asked, come after all events with a period.
+        Single transits, for which no SDE is asked, come after all events with a period. Of a signal that was found in
+        the sector alone and in joined sectors the better row is a candidate.
     """
     scores = score(_floats(detections, "p_planetary_transit"), detections["flags"].to_numpy())
     snr = _floats(detections, "snr")
@@ -129,7 +132,11 @@ def rank(detections: pa.Table, settings: SweepSettings) -> dict[str, Any]:
     rows = np.flatnonzero(chosen)
     targets = np.array(detections["target"].to_pylist())[rows] if len(rows) else np.empty(0, str)
     events = detections["event"].to_numpy()[rows]
-    rows = rows[np.lexsort((events, targets, -snr[rows], -scores[rows], single[rows]))]
+    order = np.lexsort((events, targets, -snr[rows], -scores[rows], single[rows]))
+    same = detections["same_event"].to_numpy()[rows]
+    signals = list(zip(targets[order], np.where(same > 0, same, events)[order], strict=True))
+    first = {signal: place for place, signal in reversed(list(enumerate(signals)))}
+    rows = rows[order[sorted(first.values())]]
     ranked = detections.take(pa.array(rows))
     columns: dict[str, Any] = {"rank": np.arange(1, len(rows) + 1, dtype=np.int32), "score": scores[rows]}
     return columns | {c.name: ranked[c.name] for c in CANDIDATE_COLUMNS if c.name not in columns}

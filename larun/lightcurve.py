@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numba import njit
@@ -186,6 +187,19 @@ class Shard:
         values = {f.name: getattr(self, f.name) for f in fields(self)} | changes
         values["stars"] = tuple(self.stars[i] for i in rows)
         return Shard(**values)
+
+
+def same_cadences(shards: Sequence[Shard]) -> Shard:
+    """Stars of several shards on the same cadences, in the order given."""
+    first = shards[0]
+    if len(shards) == 1:
+        return first
+    columns = {
+        f.name: np.concatenate([getattr(shard, f.name) for shard in shards])
+        for f in fields(first)
+        if isinstance(getattr(first, f.name), np.ndarray) and getattr(first, f.name).ndim == 2
+    }
+    return replace(first, stars=tuple(star for shard in shards for star in shard.stars), **columns)
 
 
 @njit(cache=True, nogil=True)

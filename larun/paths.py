@@ -153,6 +153,11 @@ def run_settings(product: Product, run: str) -> str:
     return f"runs/mission={product.mission}/sector={product.sector}/run={run}.json"
 
 
+def earlier_sectors(product: Product, run: str) -> str:
+    """Which light curves of earlier sectors a run joins with those of its own; not there where it joins none."""
+    return f"runs/mission={product.mission}/sector={product.sector}/run={run}.earlier.parquet"
+
+
 def match_record(product: Product, run: str) -> str:
     """Which catalogues a run was matched with and which must wait; written last, after the table of matches."""
     return f"runs/mission={product.mission}/sector={product.sector}/run={run}.matches.json"

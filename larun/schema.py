@@ -203,7 +203,7 @@ class EventFlag(IntFlag):
 
 
 EVENT_COLUMNS: tuple[Column, ...] = (
-    Column("event", "int16", None, "1 is the best event of its target; further ones count on, each found with those before it masked"),
+    Column("event", "int16", None, "1 is the best event of its target; further ones count on, each found with those before it in the same light curve masked"),
     Column("period_d", "float64", "d", "period; NaN for a single transit"),
     Column("t0_btjd", "float64", "d", "mid-time of the first transit in the data, BJD(TDB) - 2457000, for Kepler and K2 too"),
     Column("duration_h", "float32", "h", "full duration of the transit"),
@@ -256,6 +256,14 @@ PROVENANCE_COLUMNS: tuple[Column, ...] = (
     Column("config_digest", "str", None, "digest of the settings that change the result"),
 )
 
+JOINED_COLUMNS: tuple[Column, ...] = (
+    Column("n_sectors", "int16", None, "sectors of the light curve in which the event was found; 1 for this sector alone"),
+    Column("sectors", "str", None, "which, e.g. 1-3,5"),
+    Column("same_event", "int16", None, "event of this target, found in this sector alone, that is the same signal; 0 for none"),
+    Column("not_joined", "str", None, "earlier sectors that were to be joined and are not, and why; empty where none"),
+)  # fmt: skip
+"""What a sweep that joins sectors says about a row."""
+
 DETECTION_COLUMNS: tuple[Column, ...] = (
     Column("tic", "int64", None, "TIC number; null for Kepler and K2"),
     Column("target", "str", None, "catalogue and number, e.g. TIC 261136679, KIC 11904151"),
@@ -271,11 +279,23 @@ DETECTION_COLUMNS: tuple[Column, ...] = (
     Column("ccd", "uint8", None, "CCD, 1 to 4 (Kepler: output channel); 0 where not known"),
     Column("status", "str", None, "searched, or the ingest status that left nothing to search"),
     Column("reason", "str", None, "why nothing was searched; empty where it was"),
+    *JOINED_COLUMNS,
     *EVENT_COLUMNS,
     Column("class", "str", None, "class of the largest probability; null where nothing was searched"),
     *(Column(f"p_{name}", "float32", None, f"calibrated probability of {name}") for name in CLASSES),
     *PROVENANCE_COLUMNS,
 )
+
+EARLIER_COLUMNS: tuple[Column, ...] = (
+    Column("target_id", "int64", None, "TIC, KIC or EPIC number"),
+    Column("row", "int32", None, "row of the target in the plan of the swept sector"),
+    Column("earlier_sector", "int32", None, "sector, quarter or campaign that is joined with it"),
+    Column("author", "str", None, "pipeline of that light curve"),
+    Column("cadence_s", "int32", "s", "time between its cadences"),
+    Column("earlier_row", "int32", None, "row of the target in the plan of that sector"),
+    Column("record", "str", None, "digest of the record of its shard there"),
+)  # fmt: skip
+"""Light curves of earlier sectors that a sweep joins with those of its own."""
 
 PARTITIONS = ("mission", "sector", "run")
 """Columns that are the folders of a table, `mission=tess/sector=1/run=...`, and not in its files: that is where every
@@ -409,6 +429,7 @@ def listing() -> str:
         ("Plan (`plan.parquet`)", PLAN_COLUMNS),
         ("Detections", DETECTION_COLUMNS),
         ("Candidates", CANDIDATE_COLUMNS),
+        ("Light curves of earlier sectors (`run=*.earlier.parquet`)", EARLIER_COLUMNS),
         ("Matches with catalogues", MATCH_COLUMNS),
         ("Snapshot of a catalogue of objects", KNOWN_COLUMNS),
         ("Snapshot of the stars' parameters", STELLAR_COLUMNS),

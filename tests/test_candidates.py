@@ -71,6 +71,33 @@ def test_single_transits_need_no_sde_and_come_last():
     assert row["flags"] == ["single_transit"]
 
 
+def test_of_one_signal_the_better_row_is_a_candidate():
+    """Events 1 and 2 of the sector alone; joined, the first is better and the second is not, and a third is new."""
+    joined = {"n_sectors": 3, "sectors": "1-3"}
+    table = detections(
+        star(1, 0.5, same_event=0),
+        star(1, 0.9, event=2, same_event=0),
+        star(1, 0.6, event=3, same_event=1, **joined),
+        star(1, 0.8, event=4, same_event=2, **joined),
+        star(1, 0.7, event=5, same_event=0, **joined),
+        star(2, 0.4, event=1, same_event=0),
+    )
+    columns = candidates.rank(table, SweepSettings())
+    assert [*zip(columns["tic"].to_pylist(), columns["event"].to_pylist(), strict=True)] == [
+        (1, 2),
+        (1, 5),
+        (1, 3),
+        (2, 1),
+    ]
+    assert columns["rank"].tolist() == [1, 2, 3, 4]
+
+
+def test_a_period_from_joined_sectors_wins_over_its_single_transit():
+    single = {"period_d": float("nan"), "sde": float("nan"), "flags": int(EventFlag.SINGLE_TRANSIT), "same_event": 0}
+    table = detections(star(1, 0.9, **single), star(1, 0.3, event=2, same_event=1, n_sectors=2))
+    assert candidates.rank(table, SweepSettings())["event"].to_pylist() == [2]
+
+
 def test_known_objects_are_shown_with_the_event_they_were_compared_with():
     table = pa.table(candidates.rank(detections(star(1, 0.7), star(1, 0.6, event=2)), SweepSettings()))
     matches = {"TIC 1": [match(), match(event=2, relation="another period")]}

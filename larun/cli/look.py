@@ -57,7 +57,9 @@ def candidates(
     if json:
         print_json(rows)
         return
-    columns = (*_LISTED, "known") if known.matches else _LISTED
+    sectors = "sectors" if summary.get("joined") else "sector"
+    listed = tuple(sectors if name == "sector" else name for name in _LISTED)
+    columns = (*listed, "known") if known.matches else listed
     shown = (row | {"known": _known(row)} for row in rows)
     print_table(counted(len(rows), "candidate"), columns, ([row[name] for name in columns] for row in shown))
     for said in known.not_matched:

@@ -39,6 +39,14 @@ ArchiveOption = Annotated[
     ),
 ]
 BundleOption = Annotated[str | None, typer.Option("--bundle", help="Model bundle: default, name/version or a folder.")]
+StitchOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--stitch/--no-stitch",
+        help="Search the sectors of a star up to this one as one light curve, too. By default sweep.stitch of the "
+        "settings.",
+    ),
+]
 ClusterOption = Annotated[
     str | None, typer.Option("--cluster", help="Cluster file: a name in deployments/clusters or a path to YAML.")
 ]
@@ -117,20 +125,26 @@ def sweep(
     mission: MissionOption = "tess",
     author: AuthorOption = None,
     bundle: BundleOption = None,
+    stitch: StitchOption = None,
     cluster: ClusterOption = None,
     root: RootOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Search every star of a sector, publish the candidates."""
+    """Search every star of a sector, publish the candidates.
+
+    With --stitch the light curves that the store holds of a star in earlier sectors are joined with that of this one
+    and searched as one, too: longer periods and weaker planets are found, and the tables say in which sectors.
+    """
     options = given(context, config, root, verbose)
     asked = {"sector": sector, "mission": mission, "author": author}
-    chosen = {"run": {"cluster": cluster}, "sweep": {"bundle": bundle}}
-    preflight.check_sweep(options.settings(**chosen), **asked)
+    chosen = {"run": {"cluster": cluster}, "sweep": {"bundle": bundle, "stitch": stitch}}
+    settings = options.settings(**chosen)
+    preflight.check_sweep(settings, **asked)
     with running_flows(options) as run:
         result = run("sweep", **asked, overrides=options.overrides(**chosen))
-    _print_sweep(result, json)
+    _print_sweep(result, settings.sweep.stitch, json)
 
 
 def nightly(
@@ -143,6 +157,7 @@ def nightly(
     author: AuthorOption = None,
     cadence: CadenceOption = None,
     bundle: BundleOption = None,
+    stitch: StitchOption = None,
     cluster: ClusterOption = None,
     root: RootOption = None,
     config: ConfigOption = None,
@@ -157,7 +172,7 @@ def nightly(
     """
     options = given(context, config, root, verbose)
     asked = {"sector": sector, "archive": archive, "mission": mission, "author": author, "cadence_s": cadence}
-    chosen = {"run": {"cluster": cluster}, "sweep": {"bundle": bundle}}
+    chosen = {"run": {"cluster": cluster}, "sweep": {"bundle": bundle, "stitch": stitch}}
     settings = options.settings(**chosen)
     if sector is None:
         if author or cadence or mission != "tess":
@@ -177,7 +192,7 @@ def nightly(
     for done in result["sectors"]:
         if done["ingest"]:
             _print_ingest(done["ingest"])
-        _print_sweep(done["sweep"], False)
+        _print_sweep(done["sweep"], settings.sweep.stitch)
     if not result["sectors"]:
         typer.echo("nothing is new: every sector that the archives hold is ingested and swept")
     _print_failed(result["failed"])
@@ -261,9 +276,17 @@ def _print_failed(failed: list[dict[str, str]]) -> None:
         typer.echo(f"{failure['product']}: {failure['reason']}")
 
 
-def _print_sweep(result: dict[str, Any], json: bool) -> None:
+def _print_sweep(result: dict[str, Any], stitch: bool, json: bool = False) -> None:
     if json:
         print_json(result)
         return
     found = f"{counted(result['n_candidates'], 'candidate')} among {counted(result['n_targets'], 'target')}"
     typer.echo(f"{result['product']}: {found}, sweep {result['run']}; see `larun candidates`")
+    if result["joined"]:
+        with_sectors = f"{counted(result['n_joined'], 'target')} joined with {', '.join(result['joined'])}"
+        failed = result["n_not_joined"]
+        typer.echo(
+            f"{with_sectors}; {failed} not as told, see `not_joined` of the detections" if failed else with_sectors
+        )
+    elif stitch:
+        typer.echo("no target was joined: the store holds none of them in an earlier sector that can be used")

@@ -81,7 +81,9 @@ def _print_sector(found: dict[str, Any]) -> None:
     sweep = found["published"]
     if sweep:
         old = "" if found["published_is_current"] else "; the sector was changed since, sweep it again"
-        typer.echo(f"published: sweep {sweep['run']}, {counted(sweep.get('n_candidates', '?'), 'candidate')}{old}")
+        joined = f", {counted(sweep['n_joined'], 'target')} joined with earlier sectors" if sweep.get("joined") else ""
+        found = counted(sweep.get("n_candidates", "?"), "candidate")
+        typer.echo(f"published: sweep {sweep['run']}, {found}{joined}{old}")
     else:
         typer.echo("no sweep is published")
 

@@ -195,6 +195,10 @@ class SweepSettings(Section):
         0.10, ge=0, le=1, description="candidates need this probability of a planetary transit"
     )
     shards_per_task: int = Field(1, ge=1, description="whole shards that one task run sweeps")
+    stitch: bool = Field(False, description="search the sectors of a star up to the swept one as one light curve, too")
+    stitch_sectors: int = Field(
+        13, ge=2, description="most sectors of a star that are joined: the swept one and the latest before it"
+    )
 
 
 class ModelSettings(Section):

@@ -17,8 +17,10 @@ from larun.paths import Product
 from larun.report.plots import EventCurve, candidate_figure
 from larun.schema import CANDIDATE_COLUMNS, CLASSES
 from larun.search.pipeline import search_shard
+from larun.search.stitch import stitch, stitched_settings
 from larun.store.reading import find_target, read_rows
 from larun.store.tables import read_table
+from larun.survey.earlier import star_parts
 from larun.survey.known import known_objects
 from larun.survey.published import choose_published
 from larun.units import to_btjd
@@ -104,7 +106,11 @@ def _write_candidate(
 ) -> None:
     number = int(row["target"].split()[1])
     shard, _ = read_rows(root, product, np.array([find_target(root, product, number)]))
-    found = search_shard(shard, settings.search)
+    logg, search = shard.stars[0].logg, settings.search
+    if row["n_sectors"] > 1:
+        shard = stitch(star_parts(root, product, row["run"], number, shard, row["sectors"]), search).shard
+        search = stitched_settings(shard.time, search)
+    found = search_shard(shard, search)
     secondary_phase = row["secondary_phase"]
     curve = EventCurve(
         time=to_btjd(shard.barycentric_time(0), shard.time_format),
@@ -116,7 +122,8 @@ def _write_candidate(
         depth_ppm=row["depth_ppm"],
         secondary_phase=secondary_phase if np.isfinite(secondary_phase) else 0.5,
     )
-    title = f"{row['target']}, {product}{', simulated' if row['simulated'] else ''}"
+    sectors = f", sectors {row['sectors']}" if row["n_sectors"] > 1 else ""
+    title = f"{row['target']}, {product}{sectors}{', simulated' if row['simulated'] else ''}"
     name = _page_name(row["rank"])
     root.write(f"{folder}/{name}.png", candidate_figure(curve, title))
     total, position = place
@@ -128,7 +135,7 @@ def _write_candidate(
             row=shown,
             figure=f"{name}.png",
             probabilities=[(c, shown["probabilities"][c] or 0.0) for c in CLASSES],
-            verdicts=_verdicts(row, shard.stars[0].logg, thresholds),
+            verdicts=_verdicts(row, logg, thresholds),
             parent=_parent(row),
             facts=_facts(row),
             previous=_page_name(position) if position else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +12,12 @@ import zarr
 from zarr.storage import FsspecStore, LocalStore
 
 from larun.errors import InputError, NotInStore, StoreError
-from larun.lightcurve import Shard, Star
+from larun.lightcurve import CadenceGrid, Shard, Star
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan
 from larun.schema import CADENCE_ARRAYS, FLUX_ARRAYS, SECTOR_COORDINATES, TARGET_ARRAYS, Status
+from larun.store.encoding import Encoding
 from larun.store.sector import SHARD_ARRAYS, encodings_of, object_hash, object_path
 
 if TYPE_CHECKING:
@@ -92,30 +94,68 @@ def read_shard(root: Root, plan: Plan, index: int, hashes: dict[str, str] | None
     StoreError
         The store says that a target is stored and its data are gone, or what is read is not what was written.
     """
-    _require_sector(root, plan.product)
-    encodings = encodings_of(root, plan)
-    rows = {array.name: len(plan.shard(index)) for array in SHARD_ARRAYS}
-    rows |= {array.name: len(plan.grid.time) for array in CADENCE_ARRAYS}
+    return ShardReader.of(root, plan).read(index, hashes)
 
-    def read(name: str) -> tuple[np.ndarray, str]:
-        """Values of an array, and the hash of the very bytes that they were decoded from."""
-        data = _read_object(root, object_path(plan, name, index if name in _IN_SHARD else 0))
-        with _reading(root, plan.product):
-            return encodings[name].decode(data, rows[name]), object_hash(data)
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        found = dict(zip(rows, pool.map(read, rows), strict=True))
-    columns = {name: values for name, (values, _) in found.items()}
-    times = {"time": plan.grid.time, "cadence_no": plan.grid.cadence_no}
-    altered = [name for name, planned in times.items() if not np.array_equal(columns[name], planned)]
-    altered += [name for name, expected in (hashes or {}).items() if found[name][1] != expected]
-    if altered:
-        raise StoreError(
-            f"{', '.join(altered)} of shard {index} in {root.url_of(plan.product.zarr)} are not what was written: "
-            f"objects are missing or damaged. Delete {plan.product.record(index)} and ingest again; if it is `time` "
-            "or `cadence_no`, delete the sector's folder."
-        )
-    return _shard(root, plan.product, columns, plan.time_format)
+@dataclass(frozen=True)
+class ShardReader:
+    """What reading the shards of a sector needs, without the targets of its plan.
+
+    Parameters
+    ----------
+    root : Root
+        Survey root.
+    product : Product
+        The sector.
+    grid : CadenceGrid
+        Its cadences.
+    n_targets, shard_targets : int
+        As in the plan.
+    time_format : str
+        As in the plan.
+    encodings : dict
+        Encoding of each array.
+    """
+
+    root: Root
+    product: Product
+    grid: CadenceGrid
+    n_targets: int
+    shard_targets: int
+    time_format: str
+    encodings: dict[str, Encoding] = field(repr=False)
+
+    @classmethod
+    def of(cls, root: Root, plan: Plan) -> ShardReader:
+        """Reader of a plan's sector; raises as `read_shard`."""
+        _require_sector(root, plan.product)
+        sizes = len(plan.targets), plan.shard_targets
+        return cls(root, plan.product, plan.grid, *sizes, plan.time_format, encodings_of(root, plan))
+
+    def read(self, index: int, hashes: dict[str, str] | None = None) -> tuple[Shard, np.ndarray]:
+        """Read one shard; see `read_shard`."""
+        rows = dict.fromkeys(_IN_SHARD, min(self.n_targets - index * self.shard_targets, self.shard_targets))
+        rows |= {array.name: len(self.grid.time) for array in CADENCE_ARRAYS}
+
+        def read(name: str) -> tuple[np.ndarray, str]:
+            """Values of an array, and the hash of the very bytes that they were decoded from."""
+            data = _read_object(self.root, object_path(self.product, name, index if name in _IN_SHARD else 0))
+            with _reading(self.root, self.product):
+                return self.encodings[name].decode(data, rows[name]), object_hash(data)
+
+        with ThreadPoolExecutor(_READERS) as pool:
+            found = dict(zip(rows, pool.map(read, rows), strict=True))
+        columns = {name: values for name, (values, _) in found.items()}
+        times = {"time": self.grid.time, "cadence_no": self.grid.cadence_no}
+        altered = [name for name, planned in times.items() if not np.array_equal(columns[name], planned)]
+        altered += [name for name, expected in (hashes or {}).items() if found[name][1] != expected]
+        if altered:
+            raise StoreError(
+                f"{', '.join(altered)} of shard {index} in {self.root.url_of(self.product.zarr)} are not what was "
+                f"written: objects are missing or damaged. Delete {self.product.record(index)} and ingest again; if it "
+                "is `time` or `cadence_no`, delete the sector's folder."
+            )
+        return _shard(self.root, self.product, columns, self.time_format)
 
 
 def _read_object(root: Root, path: str) -> bytes | None:

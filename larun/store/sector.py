@@ -20,6 +20,7 @@ from zarr.storage import MemoryStore
 
 from larun.errors import NotInStore, PlanMismatch, StoreError
 from larun.objects import Root
+from larun.paths import Product
 from larun.plan import Plan
 from larun.schema import (
     CADENCE,
@@ -195,7 +196,7 @@ class ShardWriter:
 
     def _write(self, name: str) -> str:
         encoding, chunks = self._encodings[name], self._chunks.pop(name)
-        path = object_path(self._plan, name, self._index)
+        path = object_path(self._plan.product, name, self._index)
         _discard_partials(self._root, path)
         pieces = encoding.pieces(chunks)
         if not pieces:
@@ -209,9 +210,9 @@ class ShardWriter:
         return found
 
 
-def object_path(plan: Plan, name: str, index: int) -> str:
+def object_path(product: Product, name: str, index: int) -> str:
     """Name below the root of the object that holds one shard of an array."""
-    return f"{plan.product.zarr}/{name}/c/{index}" + ("/0" if name in _ALONG_CADENCE else "")
+    return f"{product.zarr}/{name}/c/{index}" + ("/0" if name in _ALONG_CADENCE else "")
 
 
 def object_hash(data: bytes | None) -> str:

@@ -43,6 +43,11 @@ class Classified:
     searched: np.ndarray
     reason: tuple[str, ...]
 
+    def take(self, rows: np.ndarray) -> Classified:
+        """The given rows."""
+        values = (getattr(self, name)[rows] for name in ("star", "events", "probabilities", "searched"))
+        return Classified(*values, tuple(self.reason[k] for k in rows))
+
     @property
     def classes(self) -> list[str | None]:
         """Class of the largest probability; none where nothing was searched."""

@@ -297,7 +297,7 @@ def _read_objects(root: Root, plan: Plan, shard: int) -> dict[str, bytes | None]
     found: dict[str, bytes | None] = {}
     for array in SHARD_ARRAYS:
         try:
-            found[array.name] = root.read(object_path(plan, array.name, shard))
+            found[array.name] = root.read(object_path(plan.product, array.name, shard))
         except NotInStore:
             found[array.name] = None
     return found
@@ -316,7 +316,7 @@ def _require_written(root: Root, plan: Plan, record: ShardRecord, objects: dict[
 def _write_objects(root: Root, plan: Plan, shard: int, objects: dict[str, bytes | None]) -> None:
     """Replace objects of a shard, the status last, and read each back."""
     for name in sorted(objects, key=lambda name: (name == "status", name)):
-        path = object_path(plan, name, shard)
+        path = object_path(plan.product, name, shard)
         _discard_partials(root, path)
         data = objects[name]
         if data is None:

@@ -19,8 +19,9 @@ import larun
 from larun import candidates as ranking
 from larun import ledger, paths, vet
 from larun.bundles import load_bundle
-from larun.config import Settings, digest
+from larun.config import Settings, SweepSettings, digest
 from larun.errors import InputError, NotInStore, RunFailed
+from larun.lightcurve import Shard
 from larun.network.infer import Classifier
 from larun.objects import Root
 from larun.paths import Product
@@ -29,11 +30,16 @@ from larun.schema import CANDIDATE_COLUMNS, DETECTION_COLUMNS, SEARCHED, SECTOR_
 from larun.store.publish import publish
 from larun.store.reading import products, read_shard
 from larun.store.tables import read_table, write_table
-from larun.survey.classify import classify_shard
+from larun.survey.classify import Classified, classify_shard
+from larun.survey.earlier import NOTHING, Source, find_earlier, read_earlier, sector_ranges
+from larun.survey.joined import Joined, ToJoin, search_joined
 from larun.units import to_btjd
 
 _SAME_RESULT = {"bundle": "", "shards_per_task": 1}
 """Sweep settings that do not change a row: the bundle's own digest stands for its name."""
+
+_NOTHING_JOINED = {name: SweepSettings.model_fields[name].default for name in ("stitch", "stitch_sectors")}
+"""A sweep that finds nothing to join is the one that was not asked to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class SweepRun:
     bundle_digest: str
     config_digest: str
     n_shards: int
+    earlier: tuple[Source, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +115,15 @@ def start_sweep(root: Root, product: Product, settings: Settings) -> SweepRun:
     ledger.require_settled(root, product)
     bundle = load_bundle(settings.sweep.bundle, root)
     stored = records_digest(root, plan)
+    earlier = find_earlier(root, plan, settings.sweep) if settings.sweep.stitch else NOTHING
     deciding = {
         "search": settings.search,
         "vet": settings.vet,
-        "sweep": settings.sweep.model_copy(update=_SAME_RESULT),
+        "sweep": settings.sweep.model_copy(update=_SAME_RESULT | ({} if earlier.sources else _NOTHING_JOINED)),
     }
     config_digest = digest(*deciding.values())
     parts = (plan.digest, stored, bundle.digest, config_digest, larun.__version__)
+    parts += (earlier.digest,) if earlier.sources else ()
     run = SweepRun(
         product=product,
         # A letter first: readers of folder names would take digits for a number.
@@ -126,7 +135,10 @@ def start_sweep(root: Root, product: Product, settings: Settings) -> SweepRun:
         bundle_digest=bundle.digest,
         config_digest=config_digest,
         n_shards=plan.n_shards,
+        earlier=earlier.sources,
     )
+    if earlier.sources:
+        earlier.write(root, product, run.run)
     root.write_json(
         paths.run_settings(product, run.run),
         {
@@ -138,6 +150,8 @@ def start_sweep(root: Root, product: Product, settings: Settings) -> SweepRun:
             "bundle": run.bundle_name,
             "bundle_digest": run.bundle_digest,
             "config_digest": run.config_digest,
+            "joined": [{"product": str(s.product), "plan_digest": s.plan_digest} for s in earlier.sources],
+            "not_joined": earlier.left_out if earlier.sources else {},
             "settings": {name: section.model_dump(mode="json") for name, section in deciding.items()},
         },
     )
@@ -181,18 +195,75 @@ def sweep_shards(work: SweepWork) -> dict[str, int]:
 def detect(work: SweepWork, plan: Plan, index: int, classifier: Classifier) -> dict[str, Any]:
     """Detections of one shard, columns of `larun.schema.DETECTION_COLUMNS`: every target has at least one row."""
     record = ledger.read_record(work.root, plan, index)
-    outcomes = record.outcomes
     shard, _ = read_shard(work.root, plan, index, record.hashes)
-    stored = np.array([o.status == Status.STORED for o in outcomes])
-    result = classify_shard(shard, work.settings, classifier, stored)
-    said = [_row_status(outcomes[k], *row) for k, *row in zip(result.star, result.searched, result.reason, strict=True)]
-    product, n = plan.product, len(result.star)
-    run = work.run
+    stored = np.array([o.status == Status.STORED for o in record.outcomes])
+    found = classify_shard(shard, work.settings, classifier, stored)
+    joined: list[Joined] = []
+    not_joined: dict[int, str] = {}
+    if work.run.earlier:
+        first = index * plan.shard_targets
+        rows = read_earlier(work.root, plan.product, work.run.run, first, len(shard))
+        to_join = ToJoin(work.root, plan.product, shard, found, first, work.run.earlier, rows)
+        joined, not_joined = search_joined(to_join, work.settings, classifier)
+    parts = [_alone(plan.product, shard, found, record.outcomes), *map(_of_joined, joined)]
+    star = np.concatenate([found.star, *(one.star for one in joined)])
+    # A stable sort keeps the order of the events of a star.
+    order = np.argsort(star, kind="stable")
+    columns = {name: _concatenated([part[name] for part in parts], order) for name in parts[0]}
+    return columns | _stars_of(work, plan, index, shard, star[order], not_joined)
+
+
+def _concatenated(parts: list[Any], order: np.ndarray) -> Any:
+    """Values of the rows of all parts in their order; as they are where there is one part, which is in order."""
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)[order]
+    values = [value for part in parts for value in part]
+    return [values[k] for k in order]
+
+
+def _alone(
+    product: Product, shard: Shard, found: Classified, outcomes: tuple[ledger.TargetOutcome, ...]
+) -> dict[str, Any]:
+    """Columns that the sector's own light curves decide."""
+    said = [_row_status(outcomes[k], *row) for k, *row in zip(found.star, found.searched, found.reason, strict=True)]
+    n = len(said)
+    return {
+        "status": [status for status, _ in said],
+        "reason": [reason for _, reason in said],
+        "n_sectors": [1] * n,
+        "sectors": [str(product.sector)] * n,
+        "same_event": [0] * n,
+        "cadence_s": [product.cadence_s] * n,
+        **found.columns(),
+        "t0_btjd": to_btjd(found.events["t0_btjd"], shard.time_format),
+    }
+
+
+def _of_joined(joined: Joined) -> dict[str, Any]:
+    """The same of joined light curves."""
+    n = len(joined.star)
+    return {
+        "status": [SEARCHED] * n,
+        "reason": [""] * n,
+        "n_sectors": [len(sectors) for sectors in joined.sectors],
+        "sectors": [sector_ranges(sectors) for sectors in joined.sectors],
+        "same_event": list(joined.same_event),
+        "cadence_s": [round(cadence_s) for cadence_s in joined.cadence_s],
+        **joined.found.columns(),
+    }
+
+
+def _stars_of(
+    work: SweepWork, plan: Plan, index: int, shard: Shard, star: np.ndarray, not_joined: dict[int, str]
+) -> dict[str, Any]:
+    """Columns of the rows' stars and of the run."""
+    product, n, run = plan.product, len(star), work.run
     constant = {
         "mission": product.mission,
         "sector": product.sector,
         "author": product.author,
-        "cadence_s": product.cadence_s,
         "simulated": product.simulated,
         "run": run.run,
         "larun_version": larun.__version__,
@@ -201,19 +272,15 @@ def detect(work: SweepWork, plan: Plan, index: int, classifier: Classifier) -> d
         "bundle_digest": run.bundle_digest,
         "config_digest": run.config_digest,
     }
-    headers = [shard.stars[k] for k in result.star]
+    headers = [shard.stars[k] for k in star]
     known = ("ra", "dec", "tmag", "radius", "camera", "ccd")
-    stars = {name: [getattr(star, name) for star in headers] for name in known}
     planned = [target.star.target_id for target in plan.shard(index)]
-    ids = [planned[k] for k in result.star]
+    ids = [planned[k] for k in star]
     return {
         "tic": ids if product.catalogue == "TIC" else [None] * n,
         "target": [f"{product.catalogue} {i}" for i in ids],
-        "status": [status for status, _ in said],
-        "reason": [reason for _, reason in said],
-        **stars,
-        **result.columns(),
-        "t0_btjd": to_btjd(result.events["t0_btjd"], shard.time_format),
+        **{name: [getattr(star, name) for star in headers] for name in known},
+        "not_joined": [not_joined.get(int(k), "") for k in star],
         **{name: [value] * n for name, value in constant.items()},
     }
 
@@ -248,7 +315,7 @@ def finish_sweep(root: Root, run: SweepRun, settings: Settings) -> dict[str, Any
             f"the first is {missing[0]}; run `larun sweep` again, it goes on where it stopped"
         )
     detections = read_table(root, paths.run_folder("detections", run.product, run.run))
-    columns = ranking.rank(_with_sector(detections, settings), settings.sweep)
+    columns = ranking.rank(_with_sector(root, run, detections, settings), settings.sweep)
     path = paths.part("candidates", run.product, run.run, 0)
     write_table(root, path, columns, CANDIDATE_COLUMNS)
     best = detections.filter(pc.equal(detections["event"], 1))
@@ -259,6 +326,9 @@ def finish_sweep(root: Root, run: SweepRun, settings: Settings) -> dict[str, Any
         "n_targets": best.num_rows,
         "n_events": detections.num_rows,
         "n_candidates": len(columns["rank"]),
+        "joined": [str(source.product) for source in run.earlier],
+        "n_joined": len(pc.unique(detections.filter(pc.greater(detections["n_sectors"], 1))["target"])),
+        "n_not_joined": pc.sum(pc.not_equal(best["not_joined"], ""), min_count=0).as_py(),
         "status": _counts(best["status"]),
         "class": _counts(best["class"].drop_null()),
         "simulated": run.product.simulated,
@@ -272,14 +342,34 @@ def finish_sweep(root: Root, run: SweepRun, settings: Settings) -> dict[str, Any
     return summary
 
 
-def _with_sector(detections: pa.Table, settings: Settings) -> pa.Table:
-    """Add what needs the whole sector: pile-ups of epochs, and matches with other stars."""
+def _with_sector(root: Root, run: SweepRun, detections: pa.Table, settings: Settings) -> pa.Table:
+    """Add what needs the whole sector: pile-ups of epochs, and matches with other stars.
+
+    What joined sectors show counts as this sector shows it; a signal that is found twice in a star counts once, and
+    both its rows say the same.
+    """
+    rows = np.arange(detections.num_rows)
     events = {name: detections[name].to_numpy(zero_copy_only=False) for name in vet.INPUTS}
+    if run.earlier:
+        plan = load_plan(root, run.product)
+        time = to_btjd(plan.grid.time[[0, -1]], plan.time_format)
+        events = vet.within(events, detections["n_sectors"].to_numpy() > 1, *time)
+        rows = _first_of_signal(detections)
+        events = {name: values[rows == np.arange(len(rows))] for name, values in events.items()}
     columns, flags = vet.vet_sector(events, settings.vet)
+    place = np.searchsorted(np.flatnonzero(rows == np.arange(len(rows))), rows)
     for column in SECTOR_COLUMNS:
-        detections = detections.append_column(column.name, pa.array(columns[column.name], column.arrow_type))
-    flags = pa.array(detections["flags"].to_numpy() | flags, pa.uint32())
+        values = columns[column.name][place]
+        detections = detections.append_column(column.name, pa.array(values, column.arrow_type))
+    flags = pa.array(detections["flags"].to_numpy() | flags[place], pa.uint32())
     return detections.set_column(detections.schema.get_field_index("flags"), "flags", flags)
+
+
+def _first_of_signal(detections: pa.Table) -> np.ndarray:
+    """Row of the event that is the same signal in the sector alone, for every row; its own where there is none."""
+    target, event, same = (detections[name].to_pylist() for name in ("target", "event", "same_event"))
+    place = {key: row for row, key in enumerate(zip(target, event, strict=True))}
+    return np.array([place[t, s] if s else row for row, (t, s) in enumerate(zip(target, same, strict=True))], np.int64)
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from larun.vet.checks import CHECKS, Check, Verdict, flag, verdicts
 from larun.vet.quantities import Stars, density_solar
-from larun.vet.sector import INPUTS, SECTOR_CHECKS, vet_sector
+from larun.vet.sector import INPUTS, SECTOR_CHECKS, vet_sector, within
 
 __all__ = [
     "CHECKS",
@@ -15,4 +15,5 @@ __all__ = [
     "flag",
     "verdicts",
     "vet_sector",
+    "within",
 ]

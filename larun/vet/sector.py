@@ -41,7 +41,7 @@ def vet_sector(events: Mapping[str, Any], settings: VetSettings) -> tuple[dict[s
     Parameters
     ----------
     events : mapping
-        Columns `INPUTS` of all events of a sector, (event,) each.
+        Columns `INPUTS` of all events of a sector, (event,) each; `in_sector` too where they come from `within`.
     settings : VetSettings
         Thresholds.
 
@@ -76,9 +76,10 @@ def vet_sector(events: Mapping[str, Any], settings: VetSettings) -> tuple[dict[s
     )
     names = np.full(len(t0), None, object)
     names[parents.row >= 0] = values["target"][parents.row[parents.row >= 0]]
+    piled_up = piled_up_share(period, t0, n_transits, camera, settings.pile_up_stars) * events.get("in_sector", 1.0)
     columns = {
         "same_ephemeris": same_ephemeris(period, t0, 0.5 * duration).astype(np.int32),
-        "pile_up_fraction": piled_up_share(period, t0, n_transits, camera, settings.pile_up_stars).astype(np.float32),
+        "pile_up_fraction": piled_up.astype(np.float32),
         "parent": names,
         "parent_how": np.where(parents.row >= 0, parents.how, None),
         "parent_light": parents.light_ratio.astype(np.float32),
@@ -90,3 +91,35 @@ def vet_sector(events: Mapping[str, Any], settings: VetSettings) -> tuple[dict[s
         raised = check.raised(check.quantity(columns, None, settings), settings)
         flags |= np.where(raised, np.uint32(check.flag), np.uint32(0))
     return columns, flags
+
+
+def within(events: Mapping[str, Any], joined: np.ndarray, start: float, end: float) -> dict[str, np.ndarray]:
+    """Events of joined sectors as one of these sectors shows them.
+
+    Parameters
+    ----------
+    events : mapping
+        Columns `INPUTS`.
+    joined : (event,) bool
+        Which events are of joined sectors; the others stay as they are.
+    start, end : float
+        First and last time of the sector, BTJD.
+
+    Returns
+    -------
+    dict
+        The columns; `t0_btjd` is the first transit in the sector and NaN without one, `n_transits` those in it. And
+        `in_sector`, which share of an event's transits they are.
+    """
+    values = {name: np.array(events[name]) for name in INPUTS}
+    period = np.where(np.isfinite(values["period_d"]), values["period_d"], np.inf)[joined]
+    t0 = values["t0_btjd"][joined].astype(np.float64)
+    cycles = np.where(np.isfinite(period), np.ceil((start - t0) / period), 0)
+    first = t0 + np.where(cycles > 0, cycles * np.where(np.isfinite(period), period, 0.0), 0.0)
+    seen = (first >= start) & (first <= end)
+    values["t0_btjd"][joined] = np.where(seen, first, np.nan)
+    count = np.where(seen, np.floor((end - first) / period) + 1, 0)
+    values["in_sector"] = np.ones(len(joined))
+    values["in_sector"][joined] = np.minimum(count / np.maximum(values["n_transits"][joined], 1), 1.0)
+    values["n_transits"][joined] = count
+    return values

@@ -83,7 +83,7 @@ def _shard(archive: Archive, root: Root, plan: Plan, remote: Root, rounds: int) 
     columns = {array.name: stored[array.name][:] for array in SHARD_ARRAYS}
     files = [archive.fetch(plan.product, target).data for target in plan.targets]
     stars = len(files)
-    sizes = {name: Path(root.full(object_path(plan, name, 0))) for name in columns}
+    sizes = {name: Path(root.full(object_path(plan.product, name, 0))) for name in columns}
     kept = {name: path.stat().st_size / stars for name, path in sizes.items() if path.exists()}
     fits, plain = sum(map(len, files)) / stars, sum(values.nbytes for values in columns.values()) / stars
     total = sum(kept.values())

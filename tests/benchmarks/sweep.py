@@ -72,9 +72,9 @@ def tile(seed_root: Root, seed: Plan, root: Root, targets: int) -> Plan:
     create_sector(root, plan)
     for k in range(shards):
         for array in SHARD_ARRAYS:
-            source = Path(seed_root.full(object_path(seed, array.name, 0)))
+            source = Path(seed_root.full(object_path(seed.product, array.name, 0)))
             if source.exists():
-                place = Path(root.full(object_path(plan, array.name, k)))
+                place = Path(root.full(object_path(plan.product, array.name, k)))
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.link(source, place)
         outcomes = tuple(replace(o, target_id=o.target_id + k * ID_STEP) for o in record.outcomes)

@@ -358,7 +358,7 @@ def test_damaged_metadata_are_a_store_error(root, damage):
 
 def test_hashes_and_paths_of_objects():
     plan = plan_of(6)
-    assert object_path(plan, "flux", 1) == f"{LOCATION}/flux/c/1/0"
-    assert object_path(plan, "ra", 1) == f"{LOCATION}/ra/c/1"
+    assert object_path(plan.product, "flux", 1) == f"{LOCATION}/flux/c/1/0"
+    assert object_path(plan.product, "ra", 1) == f"{LOCATION}/ra/c/1"
     assert object_hash(b"abc") == hashlib.sha256(b"abc").hexdigest()
     assert object_hash(None) == hashlib.sha256(b"").hexdigest()

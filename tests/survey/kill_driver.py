@@ -287,7 +287,7 @@ def torn_shards(place: Path) -> list[int]:
     plan = ledger.load_plan(root, PRODUCT)
 
     def data(name: str, shard: int) -> bytes | None:
-        path = place / object_path(plan, name, shard)
+        path = place / object_path(plan.product, name, shard)
         return path.read_bytes() if path.exists() else None
 
     return [

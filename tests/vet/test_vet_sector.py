@@ -4,7 +4,7 @@ import numpy as np
 
 from larun.config import VetSettings
 from larun.schema import SECTOR_COLUMNS, EventFlag
-from larun.vet import INPUTS, SECTOR_CHECKS, vet_sector
+from larun.vet import INPUTS, SECTOR_CHECKS, vet_sector, within
 
 SETTINGS = VetSettings()
 
@@ -82,3 +82,51 @@ def test_a_sector_where_nothing_was_found():
         events[name][:] = np.nan
     events["n_transits"][:] = 0
     assert not any(flags_of(events)[1])
+
+
+def test_joined_events_are_judged_by_their_transits_in_the_sector():
+    """Sector from 1325 to 1352. Nine stars dim once at 1338.4; three events of joined sectors have a transit then."""
+    events = sector()
+    events["period_d"][:9], events["t0_btjd"][:9], events["n_transits"][:9] = np.nan, 1338.4, 1
+    joined = np.zeros(60, bool)
+    joined[9:13] = True
+    events["period_d"][9:13] = 40.0, 10.0, 6.7, 40.0
+    events["t0_btjd"][9:13] = 1298.4, 1298.4, 1318.31, 1300.0
+    events["n_transits"][9:13] = 2, 6, 6, 2
+    seen = within(events, joined, 1325.0, 1352.0)
+    np.testing.assert_allclose(seen["t0_btjd"][9:13], [1338.4, 1328.4, 1325.01, 1340.0])
+    assert seen["n_transits"][9:13].tolist() == [1, 3, 5, 1]
+    np.testing.assert_allclose(seen["in_sector"][8:13], [1, 1 / 2, 3 / 6, 5 / 6, 1 / 2])
+    assert (seen["t0_btjd"][~joined] == events["t0_btjd"][~joined]).all()
+    columns, flags = flags_of(seen)
+    np.testing.assert_allclose(columns["pile_up_fraction"][9:13], [1 / 2, 1 / 6, 1 / 6, 0], atol=1e-6)
+    assert not any(flags[9:13])
+    assert all(EventFlag.TRANSIT_PILE_UP in flag for flag in flags[:9])
+
+
+def test_a_joined_event_without_a_transit_in_the_sector_is_not_judged():
+    events = sector()
+    joined = np.arange(60) < 3
+    events["period_d"][:3], events["t0_btjd"][:3], events["n_transits"][:3] = (
+        (60.0, np.nan, 30.0),
+        (1300.0, 1310.0, 1360.0),
+        2,
+    )
+    seen = within(events, joined, 1325.0, 1352.0)
+    assert np.isnan(seen["t0_btjd"][:3]).all()
+    assert (seen["n_transits"][:3] == 0).all()
+    columns, flags = flags_of(seen)
+    assert np.isnan(columns["pile_up_fraction"][:3]).all()
+    assert not any(flags[:3])
+
+
+def test_a_joined_copy_finds_its_parent():
+    """A binary and its copy 40 arcsec away: one sector shows the binary's two eclipses, several show the copy."""
+    events = sector()
+    events["ra"][1], events["dec"][1] = events["ra"][0], events["dec"][0] + 40 / 3600
+    events["period_d"][:2], events["n_transits"][:2] = 11.0, (2, 8)
+    events["t0_btjd"][:2] = 1330.0, 1330.0 - 6 * 11.0
+    events["depth_ppm"][0], events["snr"][0] = 60_000.0, 300.0
+    columns, flags = flags_of(within(events, np.arange(60) == 1, 1325.0, 1352.0))
+    assert columns["parent"][1] == "TIC 0"
+    assert flags[1] == EventFlag.EPHEMERIS_MATCH
