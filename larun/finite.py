@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from larun.lanes import LANES, broadcast, count_less, load, magnitude
+from larun.lanes import LANES, broadcast, count_less, load, magnitude, places, total, where_less
 
 
 def _finite_of_sixteen(values, at):
@@ -73,3 +73,23 @@ def finite_counts(rows):
         for at in range(whole, len(values)):
             counts[row] += np.isfinite(values[at])
     return counts
+
+
+@njit(cache=True, nogil=True)
+def finite_sum(values, first, last):
+    """Sum of the finite ones of float32 values from `first` to before `last`, and their number."""
+    zero, infinite = broadcast(np.float32(0)), broadcast(np.float32(np.inf))
+    lanes, n = zero, np.int32(0)
+    at = first
+    while at < last and at + LANES <= len(values):
+        own = load(values, at)
+        size = where_less(places(), broadcast(np.float32(last - at)), magnitude(own), infinite)
+        lanes = lanes + where_less(size, infinite, own, zero)
+        n += count_less(size, infinite)
+        at += LANES
+    summed = total(lanes)
+    for i in range(at, last):
+        if np.isfinite(values[i]):
+            summed += values[i]
+            n += np.int32(1)
+    return summed, n

@@ -55,9 +55,19 @@ def load(array, at):
     return array[at : at + LANES].copy()
 
 
+def load_since(array, at, origin):
+    """Sixteen float64 of a flat array from `at` on, less a float64, rounded to float32 then."""
+    return (array[at : at + LANES] - origin).astype(np.float32)
+
+
 def store(array, at, lanes):
     """Write sixteen numbers into a flat array from `at` on."""
     array[at : at + LANES] = lanes
+
+
+def places():
+    """The numbers 0 to 15 as float32."""
+    return np.arange(LANES, dtype=np.float32)
 
 
 def broadcast(value):
@@ -71,7 +81,7 @@ def to_float(lanes):
 
 
 def where_less(a, b, yes, no):
-    """`yes` where ``a < b``, else `no`; NaN is not less."""
+    """`yes` where ``a < b``, else `no`, lanes of either type; NaN is not less."""
     return np.where(a < b, yes, no)
 
 
@@ -122,6 +132,25 @@ def _lower_load(context, builder, signature, args):
     return builder.load(_address(context, builder, array_type, args[0], at, _LLVM[signature.return_type]), align=4)
 
 
+@type_callable(load_since)
+def _type_load_since(context):
+    def typed(array, at, origin):
+        if isinstance(array, types.Array) and array.dtype == types.float64 and isinstance(at, types.Integer):
+            return FLOATS if origin == types.float64 else None
+        return None
+
+    return typed
+
+
+@lower_builtin(load_since, types.Array, types.Integer, types.Float)
+def _lower_load_since(context, builder, signature, args):
+    array_type, at_type, _ = signature.args
+    at = context.cast(builder, args[1], at_type, types.intp)
+    doubles = ir.VectorType(ir.DoubleType(), LANES)
+    values = builder.load(_address(context, builder, array_type, args[0], at, doubles), align=8)
+    return builder.fptrunc(builder.fsub(values, _in_every_lane(builder, args[2], doubles)), _LLVM[FLOATS])
+
+
 @type_callable(store)
 def _type_store(context):
     def typed(array, at, lanes):
@@ -147,10 +176,24 @@ def _type_broadcast(context):
 
 @lower_builtin(broadcast, types.Number)
 def _lower_broadcast(context, builder, signature, args):
+    return _in_every_lane(builder, args[0], _LLVM[signature.return_type])
+
+
+def _in_every_lane(builder, value, vector):
     index = ir.IntType(32)
-    empty = ir.Constant(_LLVM[signature.return_type], ir.Undefined)
-    first = builder.insert_element(empty, args[0], ir.Constant(index, 0))
+    empty = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(empty, value, ir.Constant(index, 0))
     return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(index, LANES), [0] * LANES))
+
+
+@type_callable(places)
+def _type_places(context):
+    return lambda: FLOATS
+
+
+@lower_builtin(places)
+def _lower_places(context, builder, signature, args):
+    return ir.Constant(_LLVM[FLOATS], [float(place) for place in range(LANES)])
 
 
 @type_callable(to_float)
@@ -177,7 +220,7 @@ def _lower_square_root(context, builder, signature, args):
 
 @type_callable(where_less)
 def _type_where_less(context):
-    return lambda a, b, yes, no: FLOATS if {a, b, yes, no} == {FLOATS} else None
+    return lambda a, b, yes, no: yes if a == b == FLOATS and isinstance(yes, Lanes) and yes == no else None
 
 
 @lower_builtin(where_less, Lanes, Lanes, Lanes, Lanes)

@@ -53,7 +53,8 @@ def compile_flattening_and_views() -> None:
         stars, cadence_d = shard(cadence_s), cadence_s / SECONDS_PER_DAY
         relative, _, _ = relative_flux(stars, settings)
         flat = flatten(relative, stars.time, cadence_d, settings, groups_of(stars.stars))
-        flatten_around(flat, 0, np.abs(stars.time - 1326.0) < 0.1, stars.time, cadence_d, 0.2, settings)
+        hidden = np.abs(stars.time - 1326.0)[None] < 0.1
+        flatten_around(flat, np.array([0]), hidden, stars.time, cadence_d, np.array([0.2]), settings)
         shard_views(stars, np.array([0]), relative, flat.flux[:1], event)
 
 
@@ -67,7 +68,7 @@ def compile_between() -> None:
         return Flat(relative, np.full(len(relative), SCATTER), {}, relative)
 
     pipeline.relative_flux, pipeline.flatten = relative_as_it_is, flat_as_it_is
-    events.flatten_around = lambda flat, row, *_: (flat.flux[row], flat.sigma[row])
+    events.flatten_around = lambda flat, rows, *_: (flat.flux[rows], flat.sigma[rows])
     classify.shard_views = lambda stars, star, *_: np.zeros((len(star), VIEW_LENGTH), np.float32)
     for cadence_s in CADENCES_S:
         classify.classify_shard(shard(cadence_s), Settings(), Undecided())

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from larun.finite import end_of_run, finite_counts, finite_values, start_of_run
+from larun.finite import end_of_run, finite_counts, finite_sum, finite_values, start_of_run
 
 
 def with_holes(dtype):
@@ -38,3 +38,12 @@ def test_counts_row_by_row(dtype):
     rows = np.stack([with_holes(dtype), np.full(500, np.nan, dtype), np.ones(500, dtype)])
     assert finite_counts(rows).tolist() == np.isfinite(rows).sum(axis=1).tolist()
     assert finite_counts(rows[:, :0]).tolist() == [0, 0, 0]
+
+
+def test_sums_of_any_run():
+    values = with_holes(np.float32)
+    for first, last in ((0, 500), (0, 7), (95, 112), (190, 260), (201, 250), (481, 500), (499, 500), (30, 30)):
+        total, n = finite_sum(values, first, last)
+        own = values[first:last][np.isfinite(values[first:last])]
+        assert n == len(own)
+        assert total == pytest.approx(own.astype(np.float64).sum(), abs=1e-5)

@@ -2,7 +2,21 @@ import numpy as np
 import pytest
 from numba import njit
 
-from larun.lanes import LANES, aligned, broadcast, count_less, least, load, magnitude, store, total
+from larun.lanes import (
+    LANES,
+    aligned,
+    broadcast,
+    count_less,
+    least,
+    load,
+    load_since,
+    magnitude,
+    places,
+    store,
+    to_float,
+    total,
+    where_less,
+)  # fmt: skip
 
 
 def reduced(values, limit, sizes):
@@ -25,3 +39,18 @@ def test_nan_is_not_less(function):
     values = np.full(LANES, np.nan, np.float32)
     values[0] = 1
     assert function(values, np.float32(2), np.empty(LANES, np.float32))[0] == 1
+
+
+def since(moments, origin, found):
+    late = load_since(moments, 2, origin)
+    store(found, 0, late)
+    one, none = broadcast(np.int32(1)), broadcast(np.int32(0))
+    return total(to_float(where_less(places(), broadcast(np.float32(5)), one, none)))
+
+
+@pytest.mark.parametrize("function", [since, njit(since)])
+def test_times_keep_what_float32_loses_and_counts_are_whole(function):
+    moments = 2457000 + np.arange(20) * 2.0**-20
+    found = np.empty(LANES, np.float32)
+    assert function(moments, 2457000.0, found) == 5
+    np.testing.assert_array_equal(found, np.arange(2, 18) * 2.0**-20)

@@ -4,16 +4,19 @@ The trend is Tukey's biweight estimate in a sliding window, as in wotan (Hippke 
 two changes. A straight line is fitted instead of a constant and the window keeps its full width at the edges,
 so that slopes do not bend the ends. And it is evaluated on nodes a small part of the window apart, from fluxes
 averaged over a small part of the window, because a window of 1 day cannot resolve less. Each node starts from the
-line of the one before it, whose window holds nearly the same fluxes.
+line of the one before it, whose window holds nearly the same fluxes. Sixteen stars are treated side by side.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numba import njit
 
-from larun.lanes import LANES, broadcast, count_less, load, magnitude, store, total, where_less
-from larun.selection import median
+from larun.finite import finite_sum
+from larun.lanes import LANES, aligned, broadcast, load, load_since, magnitude, store, where_less
+from larun.search.biweight import FAR, biweight_lines
 
 GAP_D = 0.5
 """Windows do not cross gaps of a star's good cadences longer than this, days."""
@@ -21,25 +24,11 @@ GAP_D = 0.5
 BINS_PER_WINDOW = 96
 NODES_PER_WINDOW = 16
 
-ROOM = 112
-"""Places for the bins of a window, a whole number of SIMD registers: loops of one length need no remainders."""
+SEGMENT = np.dtype((np.record, [("start", np.int32), ("stop", np.int32), ("n_nodes", np.int32)]))
+"""First averaging bin of a part of a light curve without a gap, the one after its last, and nodes of its trend."""
 
-FAR = np.float32(1e15)
-"""Flux in the places that are left over: so far from any line that it has no weight and is no median."""
-
-BIWEIGHT_C = 5.0
-"""Tuning constant in units of the median absolute deviation, as in wotan."""
-
-ITERATIONS = 5
-
-WORSE = 1.2
-"""A line whose scale grows by more than this factor from one node to the next is no start: the flux has jumped."""
-
-HALVINGS = 7
-"""Steps that narrow a scale down, from a factor of two to half a per cent."""
-
-NEAR = np.float32(16)
-"""Where the scale is looked for first: so many of the last of these steps from that of the node before."""
+LARGEST = np.float32(1e12)
+"""Fluxes beyond this are no relative fluxes."""
 
 
 def detrend(relative: np.ndarray, time: np.ndarray, window_d: float, hidden: np.ndarray | None = None) -> np.ndarray:
@@ -74,10 +63,27 @@ def trend(flux: np.ndarray, time: np.ndarray, window_d: float, hidden: np.ndarra
 
 
 def _estimate(flux, time, window_d, hidden, divide) -> np.ndarray:
+    flux, time = np.ascontiguousarray(flux, np.float32), np.ascontiguousarray(time)
+    out = np.empty(flux.shape, np.float32)
     if not len(time):
-        return np.empty(flux.shape, np.float32)
+        return out
     hidden = np.zeros((0, 0), np.bool_) if hidden is None else np.ascontiguousarray(hidden)
-    return _trends(np.ascontiguousarray(flux, np.float32), hidden, np.ascontiguousarray(time), window_d, divide)
+    u, edges, mean_u = _averaging_bins(time, window_d)
+    x, y, segments = _averages(flux, hidden, u, edges, mean_u, min(GAP_D / window_d, 1.0))
+    scratch = aligned(7 * (len(mean_u) + 2) * LANES, np.float32).reshape(7, -1)
+    for stars in _side_by_side(segments["n_nodes"]):
+        _trends(flux, stars, u, edges, mean_u, x, y, segments, divide, scratch, out)
+    return out
+
+
+def _side_by_side(n_nodes: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield up to sixteen stars at a time with as many nodes in each of their segments."""
+    alike: dict[bytes, list[int]] = {}
+    for star, own in enumerate(n_nodes):
+        alike.setdefault(own.tobytes(), []).append(star)
+    for stars in alike.values():
+        for first in range(0, len(stars), LANES):
+            yield np.array(stars[first : first + LANES])
 
 
 @njit(cache=True, nogil=True)
@@ -103,71 +109,62 @@ def _averaging_bins(time, window_d):
 
 
 @njit(cache=True, nogil=True)
-def _trends(flux, hidden, time, window_d, divide):
-    """Trend of each star, or flux over it."""
-    n_stars, n_cadences = flux.shape
-    out = np.empty((n_stars, n_cadences), np.float32)
-    # Offsets in windows from the first cadence: float32 resolves their differences.
-    u, edges, mean_u = _averaging_bins(time, window_d)
-    n_bins = len(mean_u)
-    gap_u = min(GAP_D / window_d, 1.0)
-    place = np.empty(n_bins, np.int32)
-    # A window is read as a whole from any of its bins on.
-    y = np.empty(n_bins + ROOM, np.float32)
-    x = np.zeros(n_bins + ROOM)
-    nodes = np.empty(int(NODES_PER_WINDOW * u[-1]) + 3, np.float32)
-    scratch = np.empty((3, ROOM), np.float32)
-    line = np.empty(3, np.float32)
-    for star in range(n_stars):
-        m = _average(flux[star], u, mean_u, edges, place, x, y)
-        if len(hidden):
-            _hide(flux[star], hidden[star], edges, place[:m], y)
-        done = start = 0
-        while start < m:
-            stop = start + 1
-            while stop < m and x[stop] - x[stop - 1] <= gap_u:
-                stop += 1
-            own, step = _segment(x[start:], y[start:], stop - start, nodes, scratch, line)
-            first, last = edges[place[start]], edges[place[stop - 1] + 1]
-            out[star, done:first] = np.nan
-            _interpolate(flux[star], u, first, last, nodes[:own], x[start], 1.0 / step, divide, out[star])
-            done, start = last, stop
-        out[star, done:] = np.nan
-    return out
+def _averages(flux, hidden, u, edges, mean_u, gap_u):
+    """Times and fluxes of the averaging bins of each star, and its segments.
 
+    Parameters
+    ----------
+    flux, hidden
+        As in `trend`.
+    u, edges, mean_u
+        From `_averaging_bins`.
+    gap_u : float
+        Longest gap within a segment, windows.
 
-@njit(cache=True, nogil=True)
-def _average(flux, u, mean_u, edges, place, x, y):
-    """Fill `x` and `y` with mean time and flux of the bins that hold any, `place` with which; return their number.
-
-    `mean_u` are mean times of all cadences of a bin.
+    Returns
+    -------
+    x : (star, bin) float64
+        Mean times of the good cadences, windows from the first cadence; of all cadences where none is good.
+    y : (star, bin) float32
+        Mean flux; NaN where no cadence is good, or all that are good are hidden.
+    segments : (star, segment) structured
+        `SEGMENT`; zeros after the last of a star.
     """
-    m = 0
-    for b in range(len(mean_u)):
-        total = np.float32(0)
-        count = np.int32(0)
-        for k in range(edges[b], edges[b + 1]):
-            good = np.isfinite(flux[k])
-            total += flux[k] if good else np.float32(0)
-            count += np.int32(good)
-        if count == 0:
-            continue
-        y[m] = total / np.float32(count)
-        x[m] = mean_u[b]
-        if count < edges[b + 1] - edges[b]:
-            total_u = 0.0
-            for k in range(edges[b], edges[b + 1]):
-                total_u += u[k] if np.isfinite(flux[k]) else 0.0
-            x[m] = total_u / count
-        place[m] = b
-        m += 1
-    return m
+    n_stars, n_bins = len(flux), len(mean_u)
+    x = np.empty((n_stars, n_bins))
+    y = np.empty((n_stars, n_bins), np.float32)
+    segments = np.zeros((n_stars, int(u[-1] / gap_u) + 2), SEGMENT)
+    for star in range(n_stars):
+        own = flux[star]
+        last, segment = -1, -1
+        for b in range(n_bins):
+            total, count = finite_sum(own, edges[b], edges[b + 1])
+            x[star, b] = mean_u[b]
+            y[star, b] = total / np.float32(count) if count > 0 else np.float32(np.nan)
+            if count == 0:
+                continue
+            if count < edges[b + 1] - edges[b]:
+                total_u = 0.0
+                for k in range(edges[b], edges[b + 1]):
+                    total_u += u[k] if np.isfinite(own[k]) else 0.0
+                x[star, b] = total_u / count
+            if last < 0 or x[star, b] - x[star, last] > gap_u:
+                segment += 1
+                segments[star, segment].start = b
+            segments[star, segment].stop = b + 1
+            last = b
+        if len(hidden):
+            _hide(own, hidden[star], edges, y[star])
+        for s in range(segment + 1):
+            length = x[star, segments[star, s].stop - 1] - x[star, segments[star, s].start]
+            segments[star, s].n_nodes = max(int(np.ceil(length * NODES_PER_WINDOW)), 1) + 1
+    return x, y, segments
 
 
 @njit(cache=True, nogil=True)
-def _hide(flux, hidden, edges, place, y):
+def _hide(flux, hidden, edges, y):
     """Average the fluxes that are not hidden again into `y`, NaN where a bin has none."""
-    for m, b in enumerate(place):
+    for b in range(len(y)):
         if not hidden[edges[b] : edges[b + 1]].any():
             continue
         total = np.float32(0)
@@ -176,7 +173,88 @@ def _hide(flux, hidden, edges, place, y):
             if np.isfinite(flux[k]) and not hidden[k]:
                 total += flux[k]
                 count += 1
-        y[m] = total / np.float32(count) if count > 0 else np.nan
+        y[b] = total / np.float32(count) if count > 0 else np.float32(np.nan)
+
+
+@njit(cache=True, nogil=True)
+def _trends(flux, stars, u, edges, mean_u, x, y, segments, divide, scratch, out):
+    """Trend of up to sixteen stars with as many nodes in each of their segments, or flux over it, into `out`."""
+    # From the mean time of a bin's cadences to that of those of a star: nothing that float32 could not resolve.
+    offset, light, nodes = scratch[0], scratch[1], scratch[2]
+    for b in range(len(mean_u)):
+        for lane in range(LANES):
+            known = lane < len(stars)
+            offset[b * LANES + lane] = np.float32(x[stars[lane], b] - mean_u[b]) if known else np.float32(0)
+            light[b * LANES + lane] = y[stars[lane], b] if known else np.float32(np.nan)
+    done = np.zeros(len(stars), np.int64)
+    for segment in range(segments.shape[1]):
+        n_nodes = segments[stars[0], segment].n_nodes
+        if n_nodes == 0:
+            break
+        step = _nodes(stars, mean_u, x, segments[:, segment], offset, light, scratch[3:], nodes)
+        for lane, star in enumerate(stars):
+            start, stop = segments[star, segment].start, segments[star, segment].stop
+            first, last = edges[start], edges[stop]
+            out[star, done[lane] : first] = np.nan
+            own = nodes[lane : n_nodes * LANES : LANES]
+            _interpolate(flux[star], u, first, last, own, x[star, start], 1.0 / step[lane], divide, out[star])
+            done[lane] = last
+    for lane, star in enumerate(stars):
+        out[star, done[lane] :] = np.nan
+
+
+@njit(cache=True, nogil=True)
+def _nodes(stars, mean_u, x, segments, offset, light, scratch, nodes):
+    """Fill `nodes` with the trends of up to sixteen stars at even steps over one segment; return their steps."""
+    n_nodes = segments[stars[0]].n_nodes
+    begin, end, step = np.zeros((3, LANES))
+    sloped, low, high, late = np.zeros((4, LANES), np.float32)
+    for lane, star in enumerate(stars):
+        begin[lane], end[lane] = x[star, segments[star].start], x[star, segments[star].stop - 1]
+        step[lane] = max(end[lane] - begin[lane], 1e-6) / (n_nodes - 1)
+        sloped[lane] = end[lane] - begin[lane] > 0.5
+        low[lane] = high[lane] = segments[star].start
+    lines = np.full(3 * LANES, np.float32(np.nan), np.float32)
+    for node in range(n_nodes):
+        centre = begin[0] + node * step[0]
+        first, last = len(mean_u), 0
+        for lane, star in enumerate(stars):
+            own = begin[lane] + node * step[lane]
+            late[lane] = own - centre
+            start = min(max(own - 0.5, begin[lane]), max(end[lane] - 1.0, begin[lane]))
+            i, stop = int(low[lane]), segments[star].stop
+            while i < stop and x[star, i] < start - 1e-9:
+                i += 1
+            low[lane] = i
+            first = min(first, i)
+            i = max(i, int(high[lane]))
+            while i < stop and x[star, i] <= start + 1.0 + 1e-9:
+                i += 1
+            high[lane] = i
+            last = max(last, i)
+            lines[lane] += lines[LANES + lane] * np.float32(step[lane])
+        n = _window(mean_u, centre, first, last, offset, light, late, low, high, scratch[0], scratch[1])
+        line = biweight_lines(scratch[0], scratch[1], scratch[2], last - first, n, load(sloped, 0), lines, scratch[3])
+        store(nodes, node * LANES, line)
+    return step
+
+
+@njit(cache=True, nogil=True)
+def _window(mean_u, centre, first, last, offset, light, late, low, high, u, y):
+    """Fill `u` and `y` with the times and fluxes of one window from the node on; return how many each star has."""
+    one, far = broadcast(np.float32(1)), broadcast(FAR)
+    late, low, high = load(late, 0), load(low, 0), load(high, 0)
+    n = broadcast(np.float32(0))
+    for b in range(first, last):
+        here, at = (b - first) * LANES, b * LANES
+        store(u, here, load(offset, at) + broadcast(np.float32(mean_u[b] - centre)) - late)
+        bin_number = broadcast(np.float32(b))
+        own = load(light, at)
+        own = where_less(magnitude(own), broadcast(LARGEST), own, far)
+        own = where_less(bin_number, low, far, where_less(bin_number, high, own, far))
+        n = where_less(own, far, n + one, n)
+        store(y, here, own)
+    return n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -194,196 +272,25 @@ def _interpolate(flux, u, first, last, nodes, start, per_step, divide, out):
             while stop < last and (u[stop] - start) * per_step < node + 1:
                 stop += 1
         level, rise = nodes[node], nodes[node + 1] - nodes[node]
-        _over_line(flux[k:stop], u[k:stop], start, per_step, node, level, rise, divide, out[k:stop])
+        _over_line(flux, u, k, stop, start + node / per_step, np.float32(per_step), level, rise, divide, out)
         k, run = stop, stop - k
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _over_line(flux, u, start, per_step, node, level, rise, divide, out):
-    """Trend between two nodes into `out`, or flux over it."""
-    for i in range(len(flux)):
-        here = level + rise * np.float32((u[i] - start) * per_step - node)
-        ratio = flux[i] / here
+def _over_line(flux, u, first, last, start, per_step, level, rise, divide, out):
+    """Trend between two nodes into `out`, or flux over it; up to fifteen cadences beyond are written to as well."""
+    zero, nan, infinite = broadcast(np.float32(0)), broadcast(np.float32(np.nan)), broadcast(np.float32(np.inf))
+    levels, slopes = broadcast(level), broadcast(rise * per_step)
+    k = first
+    while k < last and k + LANES <= len(flux):
+        own, here = load(flux, k), levels + slopes * load_since(u, k, start)
+        if divide:
+            store(out, k, where_less(zero, here, own / here, nan))
+        else:
+            store(out, k, where_less(magnitude(own), infinite, here, nan))
+        k += LANES
+    for i in range(k, last):
+        here = level + rise * per_step * np.float32(u[i] - start)
+        value = flux[i] / here if divide else here
         used = here > 0 if divide else np.isfinite(flux[i])
-        value = ratio if divide else here
         out[i] = value if used else np.float32(np.nan)
-
-
-@njit(cache=True, nogil=True)
-def _segment(x, y, size, nodes, scratch, line):
-    """Fill `nodes` with the trend at even steps over the first `size` bins; return their number and step."""
-    end = x[size - 1]
-    length = end - x[0]
-    own = max(int(np.ceil(length * NODES_PER_WINDOW)), 1) + 1
-    step = max(length, 1e-6) / (own - 1)
-    latest = max(end - 1.0, x[0])
-    low = 0
-    high = 0
-    line[:] = np.nan
-    for node in range(own):
-        centre = x[0] + node * step
-        begin = min(max(centre - 0.5, x[0]), latest)
-        while low < size and x[low] < begin - 1e-9:
-            low += 1
-        high = max(high, low)
-        while high < size and x[high] <= begin + 1.0 + 1e-9 and high - low < BINS_PER_WINDOW + 2:
-            high += 1
-        n = np.int32(0)
-        for i in range(ROOM):
-            used = (i < high - low) & ~np.isnan(y[low + i])
-            scratch[0, i] = np.float32(x[low + i] - centre)
-            scratch[1, i] = y[low + i] if used else FAR
-            n += np.int32(used)
-        line[0] += line[1] * np.float32(step)
-        nodes[node] = biweight_line(scratch[0], scratch[1], scratch[2], n, length > 0.5, line)
-    return own, step
-
-
-@njit(cache=True, nogil=True)
-def _half_below(sizes, n, guess):
-    """Size that half of the `n` are smaller than, to half a per cent; 0 where half of them are 0.
-
-    Counting costs no branch that depends on the data, and `guess` is rarely off by much: the size is looked for in
-    steps of less than a per cent of it, `NEAR` of them on either side first, at three places in one pass.
-    """
-    half = n // 2
-    high = guess
-    reach = NEAR * np.float32(0.5**HALVINGS) * guess
-    below, at, above = _counts_below(sizes, guess - np.float32(0.5) * reach, guess, guess + reach)
-    if below <= half < above:
-        # Without a branch, since either side is as likely.
-        over = np.float32(at <= half)
-        return _narrowed(sizes, half, guess - np.float32(0.5) * reach * (np.float32(1) - over), guess + reach * over)
-    while _counts_below(sizes, high, high, high)[0] <= half and high < np.inf:
-        high *= np.float32(2)
-    low = np.float32(0.5) * high
-    while _counts_below(sizes, low, low, low)[0] > half:
-        high = low
-        low *= np.float32(0.5)
-        if low == 0:
-            return low
-    for _ in range(HALVINGS - 4):
-        middle = np.float32(0.5) * (low + high)
-        if _counts_below(sizes, middle, middle, middle)[0] > half:
-            high = middle
-        else:
-            low = middle
-    return _narrowed(sizes, half, low, high)
-
-
-@njit(cache=True, nogil=True)
-def _narrowed(sizes, half, low, high):
-    """End of the sixteenth of an interval below which more than half of the sizes lie."""
-    quarter = np.float32(0.25) * (high - low)
-    for _ in range(2):
-        below, at, above = _counts_below(sizes, low + quarter, low + np.float32(2) * quarter, high - quarter)
-        low += quarter * np.float32(np.int32(below <= half) + np.int32(at <= half) + np.int32(above <= half))
-        high = low + quarter
-        quarter *= np.float32(0.25)
-    return high
-
-
-@njit(cache=True, nogil=True)
-def _counts_below(sizes, a, b, c):
-    """How many are smaller than each of three."""
-    below_a = below_b = below_c = np.int32(0)
-    for i in range(0, ROOM, LANES):
-        own = load(sizes, i)
-        below_a += count_less(own, broadcast(a))
-        below_b += count_less(own, broadcast(b))
-        below_c += count_less(own, broadcast(c))
-    return below_a, below_b, below_c
-
-
-@njit(cache=True, nogil=True)
-def _sizes(u, y, level, slope, out):
-    """Distances from a line."""
-    for i in range(0, ROOM, LANES):
-        store(out, i, magnitude(load(y, i) - broadcast(level) - broadcast(slope) * load(u, i)))
-
-
-@njit(cache=True, nogil=True)
-def _median_size(u, y, level, slope, work):
-    """Median distance of the points from a line."""
-    n = 0
-    for i in range(ROOM):
-        if y[i] != FAR:
-            work[n] = abs(y[i] - level - slope * u[i])
-            n += 1
-    return median(work, n)
-
-
-@njit(cache=True, nogil=True)
-def _weighted_sums(u, y, level, slope, inverse):
-    """Sums of the biweight weights, of times and of distances from a line under them."""
-    zero, one = broadcast(np.float32(0)), broadcast(np.float32(1))
-    sw = su = suu = sr = sur = zero
-    for i in range(0, ROOM, LANES):
-        x = load(u, i)
-        r = load(y, i) - broadcast(level) - broadcast(slope) * x
-        scaled = r * broadcast(inverse)
-        z = one - scaled * scaled
-        z = where_less(z, zero, zero, z)
-        w = z * z
-        wx, wr = w * x, w * r
-        sw = sw + w
-        su = su + wx
-        suu = suu + wx * x
-        sr = sr + wr
-        sur = sur + wr * x
-    return total(sw), total(su), total(suu), total(sr), total(sur)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
-def biweight_line(u, y, work, n, sloped, line):
-    """Value at ``u = 0`` of the line through the points ``(u, y)`` that Tukey's biweight weights fit.
-
-    Parameters
-    ----------
-    u, y : (ROOM,) float32
-        Times in windows from the node, and fluxes; `FAR` where there is no point.
-    work : (ROOM,) float32
-        Scratch.
-    n : int
-        Points; fewer than 3 give NaN.
-    sloped : bool
-        Fit a slope too; a constant otherwise.
-    line : (3,) float32
-        Value, slope and scale to start from; the median is the start with a NaN among them, and where the line
-        does not fit. Replaced by the line found, by NaN where there is none.
-    """
-    level, slope, before = line
-    line[:] = np.nan
-    if n < 3:
-        return np.float32(np.nan)
-    scale = np.float32(np.nan)
-    if np.isfinite(level) and np.isfinite(slope) and before > 0:
-        _sizes(u, y, level, slope, work)
-        scale = np.float32(BIWEIGHT_C) * _half_below(work, n, before / np.float32(BIWEIGHT_C))
-    cold = not scale <= WORSE * before
-    if cold:
-        m = 0
-        for i in range(ROOM):
-            if y[i] != FAR:
-                work[m] = y[i]
-                m += 1
-        level = np.float32(median(work, n))
-        slope = np.float32(0)
-    for iteration in range(ITERATIONS):
-        if cold and iteration < 2:
-            scale = np.float32(BIWEIGHT_C) * _median_size(u, y, level, slope, work)
-        if not scale > 0:
-            return level
-        inverse = np.float32(1) / scale
-        sw, su, suu, sr, sur = _weighted_sums(u, y, level, slope, inverse)
-        determinant = sw * suu - su * su
-        if sloped and determinant > np.float32(1e-3) * sw * sw:
-            step = (suu * sr - su * sur) / determinant
-            slope += (sw * sur - su * sr) / determinant
-        else:
-            step = sr / sw
-        level += step
-        if iteration > 1 and abs(step) < np.float32(1e-3) * scale:
-            break
-    line[0], line[1], line[2] = level, slope, scale
-    return level

@@ -92,11 +92,11 @@ class Flux:
         return self.shard.barycentric_time(int(self.rows[star]))
 
     def around(
-        self, star: int, hidden: np.ndarray, longest_d: float, settings: SearchSettings
-    ) -> tuple[np.ndarray, float]:
-        """Flux and scatter of one star, flattened with cadences hidden; see `larun.search.flatten.flatten_around`."""
-        row = int(self.rows[star])
-        return flatten_around(self.flat, row, hidden, self.shard.time, self.cadence_d, longest_d, settings)
+        self, stars: list[int], hidden: np.ndarray, longest_d: list[float], settings: SearchSettings
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Flux and scatter of some stars, flattened with cadences hidden; see `larun.search.flatten.flatten_around`."""
+        rows = self.rows[stars]
+        return flatten_around(self.flat, rows, hidden, self.shard.time, self.cadence_d, np.array(longest_d), settings)
 
     def single(self, star: int, time: np.ndarray, data: Series, settings: SearchSettings) -> np.void | None:
         """Strongest single transit of one star."""
@@ -106,7 +106,7 @@ class Flux:
         hidden = np.abs(time - dip[0]) < dip[1]
         # Transits of other events; what was clipped may have been a shoulder that the trend made.
         masked = np.isnan(self.flux[star]) & np.isfinite(self.flat.flux[self.rows[star]])
-        flux, sigma = self.around(star, hidden | masked, 2 * dip[1], settings)
+        (flux,), (sigma,) = self.around([star], (hidden | masked)[None], [2 * dip[1]], settings)
         flux[masked] = np.nan
         data = series(time, flux, sigma, self.cadence_d)
         event = None if data is None else single_transit(data, settings)

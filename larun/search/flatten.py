@@ -88,39 +88,43 @@ def flatten(
 
 
 def flatten_around(
-    flat: Flat, row: int, hidden: np.ndarray, time: np.ndarray, cadence_d: float, longest_d: float,
+    flat: Flat, rows: np.ndarray, hidden: np.ndarray, time: np.ndarray, cadence_d: float, longest_d: np.ndarray,
     settings: SearchSettings,
-) -> tuple[np.ndarray, float]:  # fmt: skip
-    """Flatten one star again with cadences that have no say in its trend.
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Flatten some stars again with cadences that have no say in their trends.
 
     Parameters
     ----------
     flat : Flat
         From `flatten`.
-    row : int
-        The star.
-    hidden : (cadence,) bool
-        Cadences of its transits.
+    rows : (star,) int
+        The stars.
+    hidden : (star, cadence) bool
+        Cadences of their transits.
     time : (cadence,) float64
         Days, increasing.
-    cadence_d, longest_d : float
-        Time between cadences, and longest run of hidden ones, days.
+    cadence_d : float
+        Time between cadences, days.
+    longest_d : (star,) float
+        Longest run of hidden ones, days.
     settings : SearchSettings
         `window_d` and `min_duration_h` are used.
 
     Returns
     -------
-    flux : (cadence,) float32
+    flux : (star, cadence) float32
         Around 1, NaN where masked or clipped.
-    sigma : float
+    sigma : (star,) float64
         Robust scatter per cadence.
     """
-    window_d = max(settings.window_d, WINDOW_OF_HIDDEN * longest_d)
-    flux = detrend(flat.calm[row : row + 1], time, window_d, hidden[None])
+    flux = np.empty((len(rows), len(time)), np.float32)
+    window_d = np.maximum(settings.window_d, WINDOW_OF_HIDDEN * np.asarray(longest_d))
+    for window in np.unique(window_d):
+        own = np.flatnonzero(window_d == window)
+        flux[own] = detrend(flat.calm[rows[own]], time, float(window), hidden[own])
     if flat.shared is not None:
-        flux -= flat.shared[row]
-    sigma = clip(flux, time, isolated_dips=_isolated(cadence_d, settings))
-    return flux[0], float(sigma[0])
+        flux -= flat.shared[rows]
+    return flux, clip(flux, time, isolated_dips=_isolated(cadence_d, settings))
 
 
 def _isolated(cadence_d: float, settings: SearchSettings) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from larun.config import SearchSettings
+from larun.lanes import LANES
 from larun.search.events import MASKED_DETECTION, Best, Flux, in_transits
 from larun.search.measure import measure
 from larun.search.refine import Box, refine
@@ -40,11 +43,21 @@ def restore_transits(stars: Flux, first: Iterable[Best], settings: SearchSetting
     (star,) list of Best
         The same with the events of strong stars measured again; unchanged where that does not make them stronger.
     """
-    restored = []
-    for star, best in enumerate(first):
-        # Of a wave every trough would be hidden.
-        worth_it = _worth_it(best, settings) and best.event["sinusoid_ratio"] < MOST_SINUSOID
-        restored.append(_again(stars, star, best, settings) if worth_it else best)
+    restored = list(first)
+    # Of a wave every trough would be hidden.
+    strong = [
+        star
+        for star, best in enumerate(restored)
+        if _worth_it(best, settings) and best.event["sinusoid_ratio"] < MOST_SINUSOID
+    ]
+    for some in range(0, len(strong), LANES):
+        batch = strong[some : some + LANES]
+        times = [stars.time(star) for star in batch]
+        hidden = np.stack([in_transits(time, restored[star].event) for star, time in zip(batch, times, strict=True)])
+        longest_d = [float(restored[star].event["duration_h"]) / HOURS_PER_DAY for star in batch]
+        fluxes, sigmas = stars.around(batch, hidden, longest_d, settings)
+        for star, *again in zip(batch, times, fluxes, sigmas, strict=True):
+            restored[star] = _again(stars, star, restored[star], *again, settings)
     return restored
 
 
@@ -56,14 +69,14 @@ def _worth_it(best: Best, settings: SearchSettings) -> bool:
     return best.strong(LONG_DETECTION) and bool(best.event["duration_h"] > long_h)
 
 
-def _again(stars: Flux, star: int, best: Best, settings: SearchSettings) -> Best:
-    """Measure the event of one star again, and replace its flux; the same where that does not make it stronger."""
-    time = stars.time(star)
-    duration_d = float(best.event["duration_h"]) / HOURS_PER_DAY
-    flux, sigma = stars.around(star, in_transits(time, best.event), duration_d, settings)
+def _again(
+    stars: Flux, star: int, best: Best, time: np.ndarray, flux: np.ndarray, sigma: float, settings: SearchSettings
+) -> Best:
+    """Measure the event of one star in another flux, and replace its own; the same where it does not get stronger."""
     data = stars.gathered(time, flux, sigma)
     if data is None:
         return best
+    duration_d = float(best.event["duration_h"]) / HOURS_PER_DAY
     start = Box(float(best.event["period_d"]), float(best.event["t0_btjd"]), duration_d, 0.0, float(best.event["sde"]))
     box = refine(data, [start], settings)
     if box is None:

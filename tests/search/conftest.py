@@ -14,6 +14,7 @@ KERNEL_MODULES = (
         f"search.{name}"
         for name in (
             "prepare",
+            "biweight",
             "detrend",
             "variability",
             "prewhiten",
