@@ -88,7 +88,7 @@ def test_joined_events_are_judged_by_their_transits_in_the_sector():
     """Sector from 1325 to 1352. Nine stars dim once at 1338.4; three events of joined sectors have a transit then."""
     events = sector()
     events["period_d"][:9], events["t0_btjd"][:9], events["n_transits"][:9] = np.nan, 1338.4, 1
-    events["period_d"][59], events["t0_btjd"][59], events["n_transits"][59] = 1.0, 1325.9, 27
+    events["period_d"][59], events["t0_btjd"][59], events["n_transits"][59] = 2.5, 1326.9, 11
     joined = np.zeros(60, bool)
     joined[9:13] = True
     events["period_d"][9:13] = 40.0, 10.0, 6.7, 40.0
