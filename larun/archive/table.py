@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 
-from larun.archive.fits import CARD, Hdu, Header, Rows, in_other_order, separate
+from larun.archive.fits import CARD, Hdu, Header, Rows, separate
+from larun.archive.rows import LONG, NARROWED, SHORT, gather
 from larun.errors import ProductCorrupt
 
 _PLAIN_FORMAT = re.compile(r"1?([DEKJIB])")
@@ -24,12 +24,7 @@ _LAYOUT_CARDS = frozenset({b"TFIEL", b"TTYPE", b"TFORM", b"TSCAL", b"TZERO", b"T
 _DTYPES = {"D": ">f8", "E": ">f4", "K": ">i8", "J": ">i4", "I": ">i2", "B": "u1"}
 
 _WORD = 4
-_SHORT, _LONG, _NARROWED = range(3)
-"""Kinds of columns: of one word, of two, and of two that become a float32."""
-
 _NONE: frozenset[str] = frozenset()
-_ROWS_AT_ONCE = 128
-"""Rows of which all columns are read before those of the next: they lie in the nearest cache then."""
 
 
 class Table:
@@ -103,7 +98,7 @@ class Table:
             return None
         short = np.empty((len(names) - row.n_long, n_rows), np.uint32)
         long = np.empty((row.n_long, n_rows), np.uint64)
-        total, n_lost = _gather(words[self.hdu.data_start // _WORD :], row.length, row.places, row.kinds, short, long)
+        total, n_lost = gather(words[self.hdu.data_start // _WORD :], row.length, row.places, row.kinds, short, long)
         if n_lost:
             return None
         lines = {4: iter(short), 8: iter(long)}
@@ -117,19 +112,19 @@ class _Row:
 
     Parameters
     ----------
-    length : uint64
+    length : int
         Words of a row.
-    places : (column,) uint64
+    places : (column,) int64
         First word of each column.
     kinds : (column,) uint8
-        `_SHORT`, `_LONG`, or `_NARROWED`.
+        `larun.archive.rows.SHORT`, `LONG` or `NARROWED`.
     n_long : int
-        Columns of the kind `_LONG`.
+        Columns of the kind `LONG`.
     dtypes : dict
         Type of each column as it is read, in native byte order, by name.
     """
 
-    length: np.uint64
+    length: int
     places: np.ndarray
     kinds: np.ndarray
     n_long: int
@@ -146,60 +141,14 @@ def _row_of_words(layout: bytes, names: tuple[str, ...], narrow: frozenset[str])
     dtypes = {name: kind.newbyteorder("=") for name, (kind, _) in fields.items()}
     narrowed = [name for name, dtype in dtypes.items() if name in narrow and dtype == np.float64]
     dtypes |= dict.fromkeys(narrowed, np.dtype(np.float32))
-    kinds = [_NARROWED if name in narrowed else _LONG if t.itemsize == 8 else _SHORT for name, t in dtypes.items()]
+    kinds = [NARROWED if name in narrowed else LONG if t.itemsize == 8 else SHORT for name, t in dtypes.items()]
     return _Row(
-        np.uint64(row.itemsize // _WORD),
-        np.array([at // _WORD for _, at in fields.values()], np.uint64),
+        row.itemsize // _WORD,
+        np.array([at // _WORD for _, at in fields.values()], np.int64),
         np.array(kinds, np.uint8),
-        kinds.count(_LONG),
+        kinds.count(LONG),
         dtypes,
     )
-
-
-@njit(cache=True, nogil=True)
-def _gather(words, stride, places, kinds, short, long):
-    """Columns of rows of `stride` big-endian words: those of four bytes into `short`, those of eight into `long`.
-
-    Returns the sum of all words of the rows, and how many numbers became infinite as float32.
-    """
-    total = np.uint64(0)
-    n_lost = 0
-    pair = np.empty(_ROWS_AT_ONCE, np.uint64)
-    real, narrow = pair.view(np.float64), short.view(np.float32)
-    n_rows = np.uint64(max(short.shape[1], long.shape[1]))
-    one = np.uint64(1)
-    for first in range(np.uint64(0), n_rows, np.uint64(_ROWS_AT_ONCE)):
-        last = min(n_rows, first + np.uint64(_ROWS_AT_ONCE))
-        for word in range(first * stride, last * stride):
-            total += np.uint64(in_other_order(words[word]))
-        n_short = n_long = 0
-        for column in range(places.shape[0]):
-            place = places[column] + first * stride
-            if kinds[column] == _LONG:
-                pairs = long[n_long]
-                n_long += 1
-                for row in range(first, last):
-                    high, low = in_other_order(words[place]), in_other_order(words[place + one])
-                    pairs[row] = (np.uint64(high) << np.uint64(32)) | np.uint64(low)
-                    place += stride
-            elif kinds[column] == _NARROWED:
-                singles = narrow[n_short]
-                n_short += 1
-                for i in range(last - first):
-                    high, low = in_other_order(words[place]), in_other_order(words[place + one])
-                    pair[i] = (np.uint64(high) << np.uint64(32)) | np.uint64(low)
-                    place += stride
-                for i in range(last - first):
-                    single = np.float32(real[i])
-                    singles[first + i] = single
-                    n_lost += np.isinf(single) & np.isfinite(real[i])
-            else:
-                bits = short[n_short]
-                n_short += 1
-                for row in range(first, last):
-                    bits[row] = in_other_order(words[place])
-                    place += stride
-    return total, n_lost
 
 
 @lru_cache(maxsize=64)
