@@ -75,6 +75,10 @@ def broadcast(value):
     return np.full(LANES, value)
 
 
+def expect(array, at):
+    """Say that the numbers around `at` in a flat array will be used soon; there need not be any."""
+
+
 def to_float(lanes):
     """Lanes of int32 as float32, rounded to nearest."""
     return lanes.astype(np.float32)
@@ -194,6 +198,27 @@ def _type_places(context):
 @lower_builtin(places)
 def _lower_places(context, builder, signature, args):
     return ir.Constant(_LLVM[FLOATS], [float(place) for place in range(LANES)])
+
+
+@type_callable(expect)
+def _type_expect(context):
+    def typed(array, at):
+        return types.void if isinstance(array, types.Array) and isinstance(at, types.Integer) else None
+
+    return typed
+
+
+@lower_builtin(expect, types.Array, types.Integer)
+def _lower_expect(context, builder, signature, args):
+    array_type, at_type = signature.args
+    at = context.cast(builder, args[1], at_type, types.intp)
+    place = _address(context, builder, array_type, args[0], at, ir.IntType(8))
+    number = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+    hint = builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind)
+    # To be read, and kept near; data, not instructions.
+    builder.call(hint, [place, number(0), number(3), number(1)])
+    return context.get_dummy_value()
 
 
 @type_callable(to_float)

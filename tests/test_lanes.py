@@ -7,6 +7,7 @@ from larun.lanes import (
     aligned,
     broadcast,
     count_less,
+    expect,
     least,
     load,
     load_since,
@@ -54,3 +55,17 @@ def test_times_keep_what_float32_loses_and_counts_are_whole(function):
     found = np.empty(LANES, np.float32)
     assert function(moments, 2457000.0, found) == 5
     np.testing.assert_array_equal(found, np.arange(2, 18) * 2.0**-20)
+
+
+def sum_expected(values, ahead):
+    whole = 0.0
+    for at in range(len(values)):
+        expect(values, at + ahead)
+        whole += values[at]
+    return whole
+
+
+@pytest.mark.parametrize("function", [sum_expected, njit(sum_expected)])
+@pytest.mark.parametrize("ahead", [3, -(2**40), 2**40])
+def test_what_is_expected_need_not_be_there(function, ahead):
+    assert function(np.arange(5, dtype=np.float32), ahead) == 10

@@ -10,6 +10,7 @@ import http.client
 import io
 import re
 import select
+import socket
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -73,7 +74,7 @@ class Channel:
         self._connection = connection
         self._socket = connection.sock
         self._socket.settimeout(silence_s)
-        self._raw = self._socket.makefile("rb", buffering=0)
+        self._raw = _Bare(self._socket)
         self._came = select.poll()
         self._came.register(self._socket, select.POLLIN)
 
@@ -82,13 +83,8 @@ class Channel:
         """Whether it is open, and nothing came that nobody asked for, as the end of the connection is."""
         return self._connection.sock is self._socket and not self._came.poll(0)
 
-    def let_go(self) -> None:
-        """Leave the connection to urllib3; it could not be closed otherwise."""
-        self._raw.close()
-
     def close(self) -> None:
         """Close the connection."""
-        self.let_go()
         self._connection.close()
 
     def ask(self, request: bytes, most_bytes: int) -> Plain | urllib3.BaseHTTPResponse:
@@ -126,6 +122,17 @@ class Channel:
             raise wrong.ProtocolError(f"Connection broken: {error!r}", error) from error
         reader.detach()
         return Plain(head.status, head.fields, data)
+
+
+class _Bare(io.RawIOBase):
+    """Bytes of a socket, read by nothing but its own method; what `socket.makefile` gives adds four functions to it."""
+
+    def __init__(self, connected: socket.socket):
+        self.readinto = connected.recv_into
+
+    def readable(self) -> bool:
+        """As every stream that is read."""
+        return True
 
 
 class _Head(NamedTuple):

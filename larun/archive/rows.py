@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from larun.archive.fits import in_other_order
-from larun.lanes import LANES, load, store
+from larun.lanes import LANES, expect, load, store
 
 SHORT, LONG, NARROWED = range(3)
 """Kinds of columns: of one word, of two, and of two that become a float32."""
@@ -22,9 +22,9 @@ _GROUPS_AHEAD = 2
 """The processor is told so early which rows come next. It finds out by itself that they lie one after the other, and
 still waits for memory as long as for the work."""
 
-_BYTE, _WORD, _INDEX = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_WORD, _INDEX = ir.IntType(32), ir.IntType(64)
 _WORDS = ir.VectorType(_WORD, LANES)
-_BYTES = ir.VectorType(_BYTE, 4 * LANES)
+_BYTES = ir.VectorType(ir.IntType(8), 4 * LANES)
 _HALF = LANES // 2
 _DOUBLES, _SINGLES = ir.VectorType(ir.DoubleType(), _HALF), ir.VectorType(ir.FloatType(), _HALF)
 
@@ -70,7 +70,7 @@ def gather(words, stride, places, kinds, short, long):
     # The last block of a row reaches into the next one.
     while first + LANES <= n_rows and (first + LANES - 1) * stride + n_blocks * LANES <= words.shape[0]:
         for at in range(first * stride, (first + LANES) * stride, LANES):
-            _soon(words, at + _GROUPS_AHEAD * LANES * stride)
+            expect(words, at + _GROUPS_AHEAD * LANES * stride)
         for block in range(n_blocks):
             _turn(words, first * stride + block * LANES, stride, near, block * LANES * LANES)
         for i in range(LANES * stride):
@@ -140,20 +140,6 @@ def _magnitude(builder, numbers):
     bits = numbers.type.element.intrinsic_name
     kind = ir.FunctionType(numbers.type, [numbers.type])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fabs.v{_HALF}{bits}"), [numbers])
-
-
-@intrinsic
-def _soon(typing_context, words, at):
-    """Say that a cache line will be read; it need not be there."""
-
-    def generate(context, builder, signature, args):
-        place = _address(context, builder, signature.args[0], *args, _BYTE)
-        kind = ir.FunctionType(ir.VoidType(), [place.type, _WORD, _WORD, _WORD])
-        hint = builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind)
-        builder.call(hint, [place, _WORD(0), _WORD(3), _WORD(1)])
-        return context.get_dummy_value()
-
-    return types.void(words, types.intp), generate
 
 
 @intrinsic

@@ -151,7 +151,7 @@ class Wire:
         try:
             began = response = self._asked(manager, url, headers) if method == "GET" and body is None else None
             if response is None:
-                self._let_go()
+                self._channel = None
                 response = manager.urlopen(
                     method,
                     url,
@@ -203,18 +203,13 @@ class Wire:
     def _channel_of(self, manager: urllib3.PoolManager) -> quick.Channel | None:
         if self._channel is not None and self._channel[0] is manager and self._channel[1].is_ready:
             return self._channel[1]
-        self._let_go()
+        self._channel = None
         connection = next((pool.newest for pool in _pools(manager)), None)
         if manager.proxy is not None or connection is None or connection.sock is None or not connection.is_connected:
             return None
         channel = quick.Channel(connection, self._waits.silence_s)
         self._channel = manager, channel
         return channel
-
-    def _let_go(self) -> None:
-        if self._channel is not None:
-            self._channel[1].let_go()
-            self._channel = None
 
     def cut_overdue(self, now: float) -> None:
         """Cut an answer off that takes too long; called by another thread."""
@@ -228,7 +223,7 @@ class Wire:
 
     def close(self) -> None:
         """Close the connections."""
-        self._let_go()
+        self._channel = None
         # Clearing a manager leaves its connections open until its pools are collected.
         for _, manager in list(self._managers.values()):
             _close(manager)

@@ -12,6 +12,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from larun.lanes import LANES, expect
+
 GROUP = 8
 """A block must hold so many numbers, or a multiple: a plane is made up of whole bytes."""
 
@@ -22,6 +24,8 @@ _AT_ONCE = 64
 _LINE = 8 * _AT_ONCE
 """Numbers whose bits of one plane make up a cache line. Planes a power of two of bytes apart share few places of the
 cache; lines that are written once, and whole, get along there."""
+
+_AHEAD = 16 * _AT_ONCE
 
 _BITS = 8
 _BIT, _BYTE, _INDEX, _WORD = (ir.IntType(bits) for bits in (1, 8, 32, 64))
@@ -71,6 +75,13 @@ def _layout(values, first, block):
     return n, n // _AT_ONCE * _AT_ONCE, first * WIDTH, n // GROUP
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _expect_more(values, at):
+    """Say which 64 numbers are used some time after those from `at` on: the processor's own guess comes too late."""
+    for line in range(0, _AT_ONCE, LANES):
+        expect(values, at + _AHEAD + line)
+
+
 @njit(cache=True, nogil=True)
 def _planes_of(values, planes, block):
     near = np.empty(_BITS * WIDTH * _AT_ONCE, np.uint8)
@@ -79,6 +90,7 @@ def _planes_of(values, planes, block):
         in_lines = n // _LINE * _LINE
         for at in range(0, in_lines, _LINE):
             for part in range(_LINE // _AT_ONCE):
+                _expect_more(values, first + at + part * _AT_ONCE)
                 _split(values, first + at + part * _AT_ONCE, near, part * GROUP, _AT_ONCE)
             for plane in range(_BITS * WIDTH):
                 _move(near, plane * _AT_ONCE, planes, place + plane * stride + at // GROUP)
@@ -108,6 +120,7 @@ def _n_differing(planes, values, block):
     for first in range(0, values.shape[0], block):
         n, whole, place, stride = _layout(values, first, block)
         for at in range(0, whole, _AT_ONCE):
+            _expect_more(values, first + at)
             n_differing += _differ(planes, place + at // GROUP, stride, values, first + at)
         for at in range(whole, n):
             n_differing += _number(planes, place, stride, at) != values[first + at]

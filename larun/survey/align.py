@@ -52,6 +52,9 @@ class Aligned:
     def copy_to(self, columns: dict[str, np.ndarray], row: int) -> None:
         """Write the light curve into row `row` of (star, cadence) arrays; cadences that it lacks get the fill value."""
         for name, values in self.columns.items():
+            if len(values) == columns[name].shape[1]:
+                columns[name][row] = values
+                continue
             line = columns[name][row]
             if isinstance(self.rows, slice):
                 line[: self.rows.start] = _FILL[name]
