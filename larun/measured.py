@@ -8,7 +8,6 @@ where a light curve comes from instead of what it shows.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from larun.schema import VIEW_DEFINITION
 from larun.units import HOURS_PER_DAY
@@ -28,15 +27,10 @@ LOGARITHMIC: dict[str, tuple[float, float]] = {
     "n_transits": (1.0, 60.0),
     "odd_even": (0.3, 100.0),
     "odd_even_epoch": (0.3, 100.0),
-    "depth_chi2": (0.1, 100.0),
-    "secondary_snr": (0.5, 300.0),
-    "tertiary_snr": (0.5, 300.0),
-    "positive_snr": (0.5, 300.0),
     "secondary_over_snr": (0.02, 2.0),
     "tertiary_over_snr": (0.02, 2.0),
     "positive_over_snr": (0.02, 2.0),
     "phase_scatter": (0.5, 50.0),
-    "sinusoid": (0.01, 10.0),
     "depth_over_scatter": (0.02, 200.0),
     "depth_over_red_noise": (0.5, 500.0),
     "red_noise_over_scatter": (0.02, 5.0),
@@ -59,6 +53,10 @@ LOGARITHMIC: dict[str, tuple[float, float]] = {
     "faintest_pair": (1.0, 1e3),
     "bright_pairs": (1e-5, 0.1),
     "faint_pairs": (1e-5, 0.1),
+    "brightest_three": (1.0, 300.0),
+    "faintest_three": (1.0, 300.0),
+    "half_hour_power": (0.003, 1.0),
+    "half_hour_excess": (0.7, 30.0),
 }
 """Limits of the quantities that span orders of magnitude."""
 
@@ -67,7 +65,6 @@ LINEAR: dict[str, tuple[float, float]] = {
     "detection": (0.0, 1.0),
     "secondary_over_depth": (0.0, 1.0),
     "secondary_off_opposition": (0.0, 0.5),
-    "secondary_share": (0.0, 1.0),
     "shape": (0.0, 1.0),
     "single_event_fraction": (0.0, 1.0),
     "gap_fraction": (0.0, 1.0),
@@ -77,19 +74,21 @@ LINEAR: dict[str, tuple[float, float]] = {
     "pulsation": (0.0, 1.0),
     "n_waves": (0.0, 8.0),
     "harmonic": (-1.0, 1.0),
+    "beside_gaps": (0.0, 1.0),
+    "strongest_from_gap": (0.0, 6.0),
     "bins_autocorrelation": (-1.0, 1.0),
     "bins_8_autocorrelation": (-1.0, 1.0),
     **{f"bins_percentile_{q}": (-1.0, 1.0) for q in PERCENTILES},
 }
 """Limits of the others."""
 
-EXCURSIONS = ("brightest_pair", "faintest_pair", "bright_pairs", "faint_pairs")
-NAMES = (*LOGARITHMIC, *LINEAR)
-AROUND_D, AROUND_CADENCES = 0.125, 15
-"""Excursions are measured from the median of so many days, and of so many cadences at least."""
+UNFOLDED = (
+    *("brightest_pair", "faintest_pair", "bright_pairs", "faint_pairs", "brightest_three", "faintest_three"),
+    *("half_hour_power", "half_hour_excess", "beside_gaps", "strongest_from_gap"),
+)
+"""What `larun.unfolded` measures."""
 
-FAR = 3.0
-"""Excursions of so many times the noise are counted."""
+NAMES = (*LOGARITHMIC, *LINEAR)
 
 HARMONIC_WIDTH = 0.02
 """Octaves around a power of two of the variability's period within which a period counts as one of its harmonics."""
@@ -97,7 +96,7 @@ HARMONIC_WIDTH = 0.02
 _LEAST = 1e-9
 
 
-def measured(events: np.ndarray, sector: np.ndarray, excursions: np.ndarray) -> np.ndarray:
+def measured(events: np.ndarray, sector: np.ndarray, unfolded: np.ndarray) -> np.ndarray:
     """Quantities of events, in the order of `NAMES`.
 
     Parameters
@@ -106,15 +105,15 @@ def measured(events: np.ndarray, sector: np.ndarray, excursions: np.ndarray) -> 
         Records of `larun.schema.event_dtype`.
     sector : (n, bins) float32
         Sector view of each, see `larun.views`.
-    excursions : (n, 4) float
-        From `excursions` of the light curve of each.
+    unfolded : (n, 10) float
+        The quantities `UNFOLDED` of each; NaN where not known.
 
     Returns
     -------
     (n, quantities) float32
         Within [-1, 1].
     """
-    values = _of_events(events) | _of_sector(sector) | dict(zip(EXCURSIONS, excursions.T, strict=True))
+    values = _of_events(events) | _of_sector(sector) | dict(zip(UNFOLDED, unfolded.T, strict=True))
     out = np.zeros((len(events), len(NAMES)), np.float32)
     for column, name in enumerate(NAMES):
         low, high = LOGARITHMIC[name] if name in LOGARITHMIC else LINEAR[name]
@@ -122,46 +121,6 @@ def measured(events: np.ndarray, sector: np.ndarray, excursions: np.ndarray) -> 
         if name in LOGARITHMIC:
             low, high, value = np.log(low), np.log(high), np.log(value)
         out[:, column] = np.nan_to_num(2.0 * (value - low) / (high - low) - 1.0, nan=0.0)
-    return out
-
-
-@njit(cache=True, nogil=True)
-def excursions(relative, noise, around):
-    """How far two successive cadences go from the cadences around them, and how often: flares upwards, dips downwards.
-
-    Parameters
-    ----------
-    relative : (cadence,) float32
-        Flux over its median, not detrended, NaN where masked.
-    noise : float
-        Scatter of successive cadences.
-    around : int
-        Cadences whose median an excursion is measured from.
-
-    Returns
-    -------
-    (4,) float64
-        Largest excursion of a pair upwards and downwards, in units of the noise, the lesser of the two cadences
-        counting; shares of the pairs that go farther than `FAR` upwards and downwards.
-    """
-    out = np.zeros(4)
-    flux = relative[~np.isnan(relative)]
-    if noise <= 0 or len(flux) < around:
-        return out
-    last = 0.0
-    for start in range(0, len(flux), around):
-        # The last ones share their middle with those before them.
-        first = min(start, len(flux) - around)
-        middle = np.median(flux[first : first + around])
-        for i in range(start, min(start + around, len(flux))):
-            z = (flux[i] - middle) / noise
-            up, down = min(z, last), min(-z, -last)
-            if i > start:
-                out[0], out[1] = max(out[0], up), max(out[1], down)
-                out[2] += up > FAR
-                out[3] += down > FAR
-            last = z
-    out[2:] /= len(flux)
     return out
 
 
@@ -191,7 +150,6 @@ def _of_events(events: np.ndarray) -> dict[str, np.ndarray]:
             "secondary_over_snr": e["secondary_snr"] / snr,
             "tertiary_over_snr": e["tertiary_snr"] / snr,
             "positive_over_snr": e["positive_snr"] / snr,
-            "sinusoid": e["sinusoid_ratio"],
             "depth_over_scatter": depth / scatter,
             "depth_over_red_noise": depth / red,
             "red_noise_over_scatter": red / scatter,

@@ -150,7 +150,7 @@ VIEW_LENGTH = 1024
 """Samples of one network input."""
 
 VIEW_DEFINITION: dict = {
-    "version": 2,
+    "version": 3,
     "length": VIEW_LENGTH,
     "views": [
         ["global", 256],

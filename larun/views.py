@@ -32,9 +32,10 @@ import numpy as np
 from numba import njit
 
 from larun.lightcurve import Shard
-from larun.measured import AROUND_CADENCES, AROUND_D, EXCURSIONS, excursions, measured
+from larun.measured import UNFOLDED, measured
 from larun.schema import VIEW_DEFINITION, VIEW_LENGTH
 from larun.selection import point_to_point_scatter, select
+from larun.unfolded import AROUND_CADENCES, AROUND_D, beside_gaps, excursions, half_hours, without_spikes
 from larun.units import HOURS_PER_DAY, PPM
 
 _LENGTHS = dict(VIEW_DEFINITION["views"])
@@ -85,7 +86,7 @@ def shard_views(
         Within [-1, 1]; zero for an event without an epoch or duration.
     """
     views = np.zeros((len(events), VIEW_LENGTH), np.float32)
-    far = np.zeros((len(events), len(EXCURSIONS)))
+    unfolded = np.zeros((len(events), len(UNFOLDED)))
     step_d = float(np.median(np.diff(shard.time))) if len(shard.time) > 1 else np.inf
     around = max(AROUND_CADENCES, round(AROUND_D / step_d))
     for k, (row, event) in enumerate(zip(star, events, strict=True)):
@@ -95,21 +96,24 @@ def shard_views(
             continue
         depth = float(event["depth_ppm"]) / PPM
         secondary = float(event["secondary_phase"])
-        flux = np.ascontiguousarray(relative[row], dtype=np.float32)
+        time = shard.barycentric_time(row)
+        flux = without_spikes(time, np.ascontiguousarray(relative[row], np.float32), shard.flux[row])
+        flat = np.ascontiguousarray(detrended[k], dtype=np.float32)
         noise = event_view(
-            shard.barycentric_time(row),
+            time,
             flux,
-            np.ascontiguousarray(detrended[k], dtype=np.float32),
+            flat,
             *ephemeris,
             depth if depth > 0 else 1.0 / PPM,
             secondary if np.isfinite(secondary) else 0.5,
             views[k],
         )
-        far[k] = excursions(flux, noise, around)
+        gaps = beside_gaps(time, flat, *ephemeris)
+        unfolded[k] = (*excursions(flux, noise, around), *half_hours(time, flux), *gaps)
     shown = np.flatnonzero(views.any(axis=1))
     if len(shown):
         places = view_slices()
-        views[shown, places["measured"]] = measured(events[shown], views[shown, places["sector"]], far[shown])
+        views[shown, places["measured"]] = measured(events[shown], views[shown, places["sector"]], unfolded[shown])
     return views
 
 

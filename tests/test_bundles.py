@@ -123,7 +123,7 @@ def test_other_classes_are_refused(folder):
 
 def test_another_view_definition_is_refused(folder):
     rewrite(folder, view_definition={"version": 0})
-    with pytest.raises(BundleError, match=r"view definition should be .*'version': 2.* and is \{'version': 0\}"):
+    with pytest.raises(BundleError, match=r"view definition should be .*'version': 3.* and is \{'version': 0\}"):
         load_bundle(str(folder))
 
 

@@ -12,7 +12,7 @@ def quantities(sector=None, **values):
     for name, value in values.items():
         events[name] = value
     view = np.zeros((1, 256), np.float32) if sector is None else sector[np.newaxis].astype(np.float32)
-    return dict(zip(m.NAMES, m.measured(events, view, np.zeros((1, 4)))[0], strict=True))
+    return dict(zip(m.NAMES, m.measured(events, view, np.zeros((1, len(m.UNFOLDED))))[0], strict=True))
 
 
 def test_they_fill_their_part_of_the_vector():
@@ -75,29 +75,6 @@ def test_every_quantity_is_finite_and_within_one_whatever_comes():
         wild = 10.0 ** rng.uniform(-4, 4, 50) * rng.choice([-1, 1], 50)
         wild[rng.random(50) < 0.2] = np.nan if events.dtype[name].kind == "f" else 0
         events[name] = wild if events.dtype[name].kind == "f" else np.abs(wild).astype(int) % 100
-    values = m.measured(events, rng.uniform(-1, 1, (50, 256)).astype(np.float32), rng.exponential(1, (50, 4)))
+    values = m.measured(events, rng.uniform(-1, 1, (50, 256)).astype(np.float32), rng.exponential(1, (50, len(m.UNFOLDED))))
     assert np.isfinite(values).all()
     assert np.abs(values).max() <= 1
-
-
-def test_flares_go_up_and_dips_go_down_and_single_cadences_do_not_count():
-    rng = np.random.default_rng(2)
-    flux = (1 + 1e-3 * rng.standard_normal(6000)).astype(np.float32)
-    up, down, often_up, often_down = m.excursions(flux, 1e-3, 90)
-    assert 1.5 < up < 4
-    assert 1.5 < down < 4
-    flare = flux.copy()
-    flare[3000:3010] += np.float32(0.05) * np.exp(-np.arange(10) / 4).astype(np.float32)
-    flare[1000] += 0.5
-    flare[1500:1503] = np.nan
-    got = m.excursions(flare, 1e-3, 90)
-    # The second cadence of the flare is 50 exp(-1/4) times the noise, give or take the noise of both.
-    assert got[0] == pytest.approx(50 * np.exp(-0.25), abs=4)
-    assert got[1] == pytest.approx(down, abs=0.3)
-    assert (got[2] - often_up) * 5997 == pytest.approx(9, abs=2)
-    assert got[3] == pytest.approx(often_down, abs=2e-4)
-
-
-def test_no_light_curve_has_no_excursions():
-    assert not m.excursions(np.full(100, np.nan, np.float32), 1e-3, 15).any()
-    assert not m.excursions(np.ones(100, np.float32), 0.0, 15).any()
