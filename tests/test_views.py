@@ -139,6 +139,23 @@ def test_a_gap_is_zero_in_the_sector_and_interpolated_in_the_fold(time):
     assert view["global"][hole] == pytest.approx(0.5 * np.sin(2 * np.pi * middles), abs=0.02)
 
 
+def test_what_scattered_light_adds_is_not_shown(time):
+    flux = 1 + 1e-3 * np.random.default_rng(4).standard_normal(len(time))
+    stray = np.where(np.abs(time - 1340) < 0.1, 40.0, 0.0)
+    detrended = np.where(stray > 0, np.nan, flux).astype(np.float32)[np.newaxis]
+    shown = []
+    for relative in (flux, flux + stray):
+        relative = relative.astype(np.float32)[np.newaxis]
+        shard = replace(shard_of_time(time), flux=1200 * relative)
+        shown.append(views.shard_views(shard, np.array([0]), relative, detrended, event())[0])
+    clean, strayed = (vector[views.view_slices()["sector"]] for vector in shown)
+    around = np.arange(256)
+    hidden = np.abs(time[0] + (around + 0.5) * np.ptp(time) / 256 - 1340) < 0.66
+    assert strayed[~hidden] == pytest.approx(clean[~hidden], abs=1e-6)
+    assert np.abs(strayed).max() < 0.3
+    assert shown[1][-64:] == pytest.approx(shown[0][-64:], abs=0.1)
+
+
 def test_long_and_short_cadences_look_alike(time):
     rng = np.random.default_rng(1)
     short = 1 + boxes(time) + 1e-3 * rng.standard_normal(len(time))

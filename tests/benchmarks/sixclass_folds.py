@@ -31,7 +31,8 @@ from larun.schema import CLASSES, VIEW_DEFINITION
 from tests.benchmarks.whole import classify
 
 SOURCES = (
-    "search/*.py", "simulate/*.py", "views.py", "measured.py", "schema.py", "selection.py", "survey/classify.py",
+    "search/*.py", "simulate/*.py", "views.py", "measured.py", "unfolded.py", "schema.py", "selection.py",
+    "survey/classify.py",
     *(f"network/{name}.py" for name in ("bank", "dataset", "examples", "injection", "labelled", "simulated")),
 )  # fmt: skip
 """Code that decides the views."""
