@@ -75,6 +75,8 @@ def test_every_quantity_is_finite_and_within_one_whatever_comes():
         wild = 10.0 ** rng.uniform(-4, 4, 50) * rng.choice([-1, 1], 50)
         wild[rng.random(50) < 0.2] = np.nan if events.dtype[name].kind == "f" else 0
         events[name] = wild if events.dtype[name].kind == "f" else np.abs(wild).astype(int) % 100
-    values = m.measured(events, rng.uniform(-1, 1, (50, 256)).astype(np.float32), rng.exponential(1, (50, len(m.UNFOLDED))))
+    values = m.measured(
+        events, rng.uniform(-1, 1, (50, 256)).astype(np.float32), rng.exponential(1, (50, len(m.UNFOLDED)))
+    )
     assert np.isfinite(values).all()
     assert np.abs(values).max() <= 1
