@@ -144,8 +144,8 @@ def test_what_scattered_light_adds_is_not_shown(time):
     stray = np.where(np.abs(time - 1340) < 0.1, 40.0, 0.0)
     detrended = np.where(stray > 0, np.nan, flux).astype(np.float32)[np.newaxis]
     shown = []
-    for relative in (flux, flux + stray):
-        relative = relative.astype(np.float32)[np.newaxis]
+    for seen in (flux, flux + stray):
+        relative = seen.astype(np.float32)[np.newaxis]
         shard = replace(shard_of_time(time), flux=1200 * relative)
         shown.append(views.shard_views(shard, np.array([0]), relative, detrended, event())[0])
     clean, strayed = (vector[views.view_slices()["sector"]] for vector in shown)
