@@ -4,6 +4,9 @@
 ingested for each cadence; a sector repeats it as often as it takes, its objects linked to the same files and its
 targets numbered on, so that every target is read, checked against its record, searched, classified and written. The
 files are in the memory of the machine after the first reading, as the objects of a fast store would be.
+
+``--stitch 3`` only asks what it costs to join three such sectors of the same stars, the same light curves 27.4 d later:
+CPU per joined star beside the star alone, and memory.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from pathlib import Path
 
 from larun import ledger
 from larun.config import Settings
+from larun.lightcurve import CadenceGrid
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan, load_plan
@@ -28,8 +32,10 @@ from larun.store.sector import SHARD_ARRAYS, create_sector, object_path
 from larun.survey.archives import open_archives
 from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 from larun.survey.sweep import SweepRun, SweepWork, finish_sweep, pending_groups, start_sweep, sweep_shards
+from larun.units import SECONDS_PER_DAY
 from tests.benchmarks.machine import machine, versions
 
+APART_D = 27.4
 FLAT = 0.10
 SHARD = 256
 ID_STEP = 10**10
@@ -58,8 +64,10 @@ def seed_sector(root: Root, cadence_s: int) -> Plan:
     return load_plan(root, product)
 
 
-def tile(seed_root: Root, seed: Plan, root: Root, targets: int) -> Plan:
+def tile(seed_root: Root, seed: Plan, root: Root, targets: int, sector: int = 1) -> Plan:
     """A sector of at least `targets` stars, in whole shards, that repeats the one shard of another."""
+    later = round((sector - 1) * APART_D * SECONDS_PER_DAY / seed.product.cadence_s)
+    grid = CadenceGrid(seed.grid.first + later, seed.grid.time + later * seed.product.cadence_s / SECONDS_PER_DAY)
     record = ledger.read_record(seed_root, seed, 0)
     shards = -(-targets // SHARD)
     numbered = [
@@ -67,7 +75,7 @@ def tile(seed_root: Root, seed: Plan, root: Root, targets: int) -> Plan:
         for k in range(shards)
         for t in seed.targets
     ]
-    plan = replace(seed, targets=tuple(numbered))
+    plan = replace(seed, product=replace(seed.product, sector=sector), targets=tuple(numbered), grid=grid)
     plan.save(root)
     create_sector(root, plan)
     for k in range(shards):
@@ -82,9 +90,9 @@ def tile(seed_root: Root, seed: Plan, root: Root, targets: int) -> Plan:
     return plan
 
 
-def sweep(root: Root, plan: Plan, workers: int) -> dict:
-    """Sweep a sector with some worker processes, and rank and publish it."""
-    settings = Settings()
+def sweep(root: Root, plan: Plan, workers: int, sectors: int = 1) -> dict:
+    """Sweep a sector with some worker processes, joined with those before it or not, and rank and publish it."""
+    settings = Settings(sweep={"stitch": sectors > 1, "stitch_sectors": max(sectors, 2)})
     run = start_sweep(root, plan.product, settings)
     groups = pending_groups(root, run, settings.sweep.shards_per_task)
     context = multiprocessing.get_context("spawn")
@@ -111,6 +119,7 @@ def sweep(root: Root, plan: Plan, workers: int) -> dict:
         "peak_mb_of_a_worker": max(one.peak_mb for one in spent),
         "rank_and_publish_cpu_s": rank_s,
         "candidates": summary["n_candidates"],
+        "joined_targets": summary["n_joined"],
     }
 
 
@@ -155,6 +164,24 @@ def measure(sizes: dict[int, list[int]], workers: int) -> dict:
     return result
 
 
+def measure_stitched(sectors: int, targets: int, cadence_s: int, workers: int) -> dict:
+    """Sweep the last of some sectors of the same stars, alone and joined with the others."""
+    with tempfile.TemporaryDirectory() as folder:
+        seed_root, root = Root(f"{folder}/seed"), Root(f"{folder}/root")
+        seed = seed_sector(seed_root, cadence_s)
+        plans = [tile(seed_root, seed, root, targets, sector) for sector in range(1, sectors + 1)]
+        alone, joined = (sweep(root, plans[-1], workers, n) for n in (1, sectors))
+    spent = joined["cpu_ms_per_target"] - alone["cpu_ms_per_target"]
+    more = spent * joined["targets"] / joined["joined_targets"]
+    return {
+        "stitched_sectors": sectors,
+        "alone": alone,
+        "stitched": joined,
+        "cpu_ms_per_joined_star": more,
+        "joined_over_alone": more / alone["cpu_ms_per_target"],
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -162,6 +189,7 @@ def main() -> None:
     parser.add_argument("--two-minute", type=int, default=20_000, help="targets of the large 2-min sector; 0 for none")
     parser.add_argument("--ten-minute", type=int, default=200_000, help="the same at 10 min")
     parser.add_argument("--small", type=int, default=2_000, help="targets of the small sector of each")
+    parser.add_argument("--stitch", type=int, default=0, metavar="SECTORS", help="only join so many 2-min sectors")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     large = {120: options.two_minute, 600: options.ten_minute}
@@ -169,7 +197,11 @@ def main() -> None:
     result = {
         "machine": machine(),
         "versions": versions("larun", "numpy", "numba", "zarr", "ai-edge-litert"),
-        **measure(sizes, options.workers),
+        **(
+            measure_stitched(options.stitch, options.small, 120, options.workers)
+            if options.stitch
+            else measure(sizes, options.workers)
+        ),
     }
     print(json.dumps(result) if options.json else json.dumps(result, indent=1))
 

@@ -29,6 +29,7 @@ from larun.errors import RunFailed, StoreError
 from larun.objects import Root
 from larun.plan import load_plan
 from larun.report.pages import write_report
+from larun.store.publish import published
 from larun.store.tables import read_table
 from larun.survey import joined
 from larun.survey.examine import examine_stitched
@@ -159,6 +160,28 @@ def test_a_broken_off_sweep_goes_on_to_the_same_tables(root, undisturbed):
     run = start_sweep(root, SWEPT, settings)
     sweep_shards(SweepWork(root, run, (1,), settings))
     assert pending_groups(root, run, 1) == [(0,)]
+    assert sweep(root) == summary
+    assert tree(Path(root.url)) == files
+
+
+@pytest.mark.parametrize("last", range(6))
+def test_a_sweep_that_ends_at_any_write_goes_on(root, undisturbed, monkeypatch, last):
+    """Its six writes: the list of earlier light curves, the settings, two parts, the candidates, the pointer."""
+    _, summary, files = undisturbed
+    write, done = Root.write, []
+
+    def failing(self, path, data):
+        if len(done) == last:
+            raise StoreError(f"cannot write {path}: No space left on device")
+        done.append(path)
+        write(self, path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Root, "write", failing)
+        with pytest.raises(StoreError, match="No space left"):
+            sweep(root)
+    assert len(done) == last
+    assert published(root)["sectors"] == {}
     assert sweep(root) == summary
     assert tree(Path(root.url)) == files
 
