@@ -1,5 +1,6 @@
 """A sector of eight small stars, ingested and swept with a judge in place of the network."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tiny_sector import PRODUCT, columns_of, file_name, product_bytes
 from larun.archive.folder import FolderArchive
 from larun.bundles import BUNDLE_FILES, save_bundle, seal
 from larun.config import Settings
+from larun.errors import StoreError
 from larun.objects import Root
 from larun.schema import CLASSES
 from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
@@ -93,3 +95,16 @@ def sweep(root: Root, settings: Settings) -> dict:
     for group in pending_groups(root, run, settings.sweep.shards_per_task):
         sweep_shards(SweepWork(root, run, group, settings))
     return finish_sweep(root, run, settings)
+
+
+def write_until(last: int) -> tuple[Callable, list[str]]:
+    """In place of `Root.write`: as it is, until the disk is full after so many writes; and what was written."""
+    write, done = Root.write, []
+
+    def failing(self, path, data):
+        if len(done) == last:
+            raise StoreError(f"cannot write {path}: No space left on device")
+        done.append(path)
+        write(self, path, data)
+
+    return failing, done

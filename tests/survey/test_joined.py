@@ -21,7 +21,7 @@ from several_sectors import (
     settings_of,
     write_files,
 )
-from swept_sector import Judge
+from swept_sector import Judge, write_until
 from tiny_sector import tree
 
 from larun import ledger, paths
@@ -168,14 +168,7 @@ def test_a_broken_off_sweep_goes_on_to_the_same_tables(root, undisturbed):
 def test_a_sweep_that_ends_at_any_write_goes_on(root, undisturbed, monkeypatch, last):
     """Its six writes: the list of earlier light curves, the settings, two parts, the candidates, the pointer."""
     _, summary, files = undisturbed
-    write, done = Root.write, []
-
-    def failing(self, path, data):
-        if len(done) == last:
-            raise StoreError(f"cannot write {path}: No space left on device")
-        done.append(path)
-        write(self, path, data)
-
+    failing, done = write_until(last)
     with monkeypatch.context() as patch:
         patch.setattr(Root, "write", failing)
         with pytest.raises(StoreError, match="No space left"):

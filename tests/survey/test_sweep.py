@@ -25,6 +25,7 @@ from swept_sector import (
     settings_of,
     sweep,
     write_products,
+    write_until,
 )
 from tiny_sector import PRODUCT, tree
 
@@ -241,14 +242,8 @@ def test_a_sweep_that_ends_at_any_write_shows_the_old_run_and_goes_on(root, undi
     """Its six writes: the settings, three parts, the candidates, the pointer."""
     old = sweep(root, settings_of(root.url, search={"window_d": 1.4}))
     before = json.loads((root_folder(root) / "published.json").read_bytes())
-    settings, write, done = settings_of(root.url), Root.write, []
-
-    def failing(self, path, data):
-        if len(done) == last:
-            raise StoreError(f"cannot write {path}: No space left on device")
-        done.append(path)
-        write(self, path, data)
-
+    settings = settings_of(root.url)
+    failing, done = write_until(last)
     with monkeypatch.context() as patch:
         patch.setattr(Root, "write", failing)
         with pytest.raises(StoreError, match="No space left"):
