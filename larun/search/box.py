@@ -11,15 +11,19 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from larun.lanes import LANES, aligned, broadcast, load, square_root, store, where_less
-from larun.search import fold
+from larun.lanes import LANES, aligned, broadcast, load, square_root, store, to_float, where_less
+from larun.search import fold, lookups
 from larun.search.grid import Grid
 
 TILE = 256
 """Phases that are searched for boxes of all durations before the next: their sums stay in the nearest cache."""
 
 RUN = 32
-"""Trial periods that are listed at once: their lists and the sums of sixteen stars stay in the second cache."""
+"""Trial periods whose gains are listed at once: they and the sums of sixteen stars stay in the second cache."""
+
+TURNS, ROOM = 8, 8192
+"""Trial periods that take turns in the fold, fewer where they have more edges than that: their folded sums, and the
+running sums that they share, stay in the second cache."""
 
 FEWEST_ALIKE = 6
 """Stars with the same weights from which on it pays to search them apart from the others."""
@@ -49,18 +53,18 @@ def spectra(time: np.ndarray, mean: np.ndarray, weight: np.ndarray, sigma: np.nd
     out = np.zeros((n_stars, len(grid.frequency)), np.float32)
     if not n:
         return out
-    from_first = time - time[0]
-    table, cell_d, most = fold.cadence_table(from_first)
-    from_first = np.append(from_first, np.inf)
     longest = grid.width.max(axis=1)
-    edges = aligned(int((grid.n_bins + longest).max() + fold.AT_ONCE) * 2 * LANES, np.float32)
+    size = lookups.rounded(grid.n_bins) + longest + 1
+    edges = aligned(int(max(size.max(), ROOM)) * 2 * LANES, np.float32)
     for stars, shared in _groups(weight):
-        flux, count, unit = _side_by_side(mean[stars], weight[stars], sigma[stars])
+        flux, count, unit = _side_by_side(mean[stars], weight[stars], sigma[stars], shared)
         found = np.zeros((len(unit) * LANES, len(grid.frequency)), np.float32)
-        _search(
-            from_first, table, cell_d, most, flux.reshape(-1), count.reshape(-1), shared,
-            unit, grid.frequency, grid.n_bins, grid.width, grid.stride, longest, edges, found,
-        )  # fmt: skip
+        for part in lookups.lookups(time - time[0], grid.frequency, grid.n_bins):
+            own = slice(part.first, part.last)
+            _search(
+                flux, count, shared, unit, part.pairs, part.start, part.cycles, grid.n_bins[own], grid.width[own],
+                grid.stride[own], longest[own], size[own], edges, found[:, own],
+            )  # fmt: skip
         out[stars] = found[: len(stars)]
     return out
 
@@ -76,70 +80,89 @@ def _groups(weight: np.ndarray) -> list[tuple[np.ndarray, bool]]:
     return [*shared, (np.concatenate(apart), len(apart) == 1)] if apart else shared
 
 
-def _side_by_side(mean: np.ndarray, weight: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Running sums of flux and weight, (block, bin + 1, 16) int32, and the unit of the sums, (block, 16) float32."""
+def _side_by_side(
+    mean: np.ndarray, weight: np.ndarray, sigma: np.ndarray, shared: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Running sums of sixteen stars side by side.
+
+    Those of flux, (block, n) int32; of weight, the same, or (1, cadence + 1) where it is shared; and the unit of the
+    sums of flux, (block, 16) float32.
+    """
     n_stars, n = mean.shape
     blocks = -(-n_stars // LANES)
     flux = aligned(blocks * (n + 1) * LANES, np.int32).reshape(blocks, n + 1, LANES)
-    count = aligned(blocks * (n + 1) * LANES, np.int32).reshape(blocks, n + 1, LANES)
-    flux[:], count[:] = 0, 0
+    flux[:, 0], flux[-1] = 0, 0
     unit = np.zeros((blocks, LANES), np.float32)
+    total = weight.sum(axis=1, dtype=np.float64)
     for block in range(blocks):
         rows = slice(block * LANES, min((block + 1) * LANES, n_stars))
-        scale = fold.running_sums(mean[rows], weight[rows], flux[block], count[block])
-        own = sigma[rows] * scale * np.sqrt(count[block, -1, : len(scale)])
+        scale = fold.running_sums(mean[rows], weight[rows], flux[block])
+        own = sigma[rows] * scale * np.sqrt(total[rows])
         unit[block, : len(scale)] = np.where(own > 0, 1 / np.where(own > 0, own, 1), 0)
-    return flux, count, unit
+    of = weight[:1] if shared else weight
+    count = np.zeros((len(of), n + 1), np.int32)
+    np.cumsum(of, axis=1, out=count[:, 1:], dtype=np.int32)
+    if not shared:
+        alone = count
+        count = aligned(flux.size, np.int32).reshape(flux.shape)
+        count[:] = 0
+        for star, sums in enumerate(alone):
+            count[star // LANES, :, star % LANES] = sums
+    return flux.reshape(blocks, -1), count.reshape(len(count), -1), unit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _search(
-    time, table, cell_d, most, flux, count, shared, unit, frequency, n_bins, width, stride, longest, edges, out
-):  # fmt: skip
+def _search(flux, count, shared, unit, pairs, start, cycles, n_bins, width, stride, longest, size, edges, out):
     """Signal-to-noise per star and period into `out`, for all blocks of a run of periods before the next run."""
     row = LANES if shared else 2 * LANES
-    total = np.empty((2, LANES), np.float32)
-    total[0] = 0
-    counts = np.empty(len(time), np.int32)
-    for k in range(len(counts)):
-        counts[k] = count[k * LANES]
+    total = np.zeros((2, LANES), np.float32)
     edge_counts = np.empty(len(edges) // LANES, np.int32)
-    gain_of = _gains(counts[-1])
-    stops = np.zeros((RUN + 1, 2), np.int64)
-    cycles = np.empty(RUN, np.int64)
+    gain_of = _gains(count[0, -1])
+    boxes = np.zeros(RUN + 1, np.int64)
+    place = np.zeros(TURNS, np.int64)
     spectrum = np.empty(RUN * LANES, np.float32)
-    for first in range(0, len(frequency), RUN):
-        last = min(first + RUN, len(frequency))
+    for first in range(0, len(n_bins), RUN):
+        last = min(first + RUN, len(n_bins))
         for p in range(first, last):
-            rounded = -(-n_bins[p] // fold.AT_ONCE) * fold.AT_ONCE
-            stops[p - first + 1, 0] = stops[p - first, 0] + rounded * (int(time[-2] * frequency[p]) + 2)
-            stops[p - first + 1, 1] = stops[p - first, 1] + _n_boxes(n_bins[p], width[p], stride[p])
-        rows = np.empty(stops[last - first, 0], np.uint32)
-        gains = np.empty(stops[last - first, 1], np.float32)
-        for p in range(first, last):
-            at = stops[p - first, 0]
-            cycles[p - first] = fold.list_rows(time, table, cell_d, most, 1 / frequency[p], n_bins[p], rows, at)
-            if shared:
-                fold.counts_at_edges(counts, rows, at, n_bins[p], cycles[p - first], longest[p], edge_counts)
-                _list_gains(edge_counts, gain_of, n_bins[p], width[p], stride[p], gains, stops[p - first, 1])
+            boxes[p - first + 1] = boxes[p - first] + _n_boxes(n_bins[p], width[p], stride[p])
+        gains = np.empty(boxes[last - first], np.float32)
+        for p in range(first, last if shared else first):
+            fold.counts_at_edges(count[0], pairs, start[p], n_bins[p], cycles[p], longest[p], edge_counts)
+            _list_gains(edge_counts, gain_of, n_bins[p], width[p], stride[p], gains, boxes[p - first])
         for block in range(len(unit)):
-            start = block * len(counts) * LANES
-            for lane in range(LANES):
-                total[1, lane] = np.float32(count[start + (len(counts) - 1) * LANES + lane])
-            for p in range(first, last):
-                at, boxes = stops[p - first]
-                fold.add_up(flux, start, rows, at, n_bins[p], cycles[p - first], edges, 0, row)
-                fold.carry_on(edges, 0, row, n_bins[p], longest[p], total[0])
-                if shared:
-                    best = _best_alike(edges, gains, boxes, n_bins[p], width[p], stride[p])
-                else:
-                    fold.add_up(count, start, rows, at, n_bins[p], cycles[p - first], edges, LANES, row)
-                    fold.carry_on(edges, LANES, row, n_bins[p], longest[p], total[1])
-                    best = _best_apart(edges, total[1], n_bins[p], width[p], stride[p])
-                store(spectrum, (p - first) * LANES, best * load(unit[block], 0))
+            if not shared:
+                store(total[1], 0, to_float(load(count[block], len(count[block]) - LANES)))
+            p = first
+            while p < last:
+                q = _in_turn(size, p, last, place)
+                fold.add_up(flux[block], pairs, start[p:q], n_bins[p:q], cycles[p:q], edges, place, 0, row)
+                if not shared:
+                    fold.add_up(count[block], pairs, start[p:q], n_bins[p:q], cycles[p:q], edges, place, LANES, row)
+                for i in range(p, q):
+                    own = edges[place[i - p] * row :]
+                    fold.carry_on(own, 0, row, n_bins[i], longest[i], total[0])
+                    if shared:
+                        best = _best_alike(own, gains, boxes[i - first], n_bins[i], width[i], stride[i])
+                    else:
+                        fold.carry_on(own, LANES, row, n_bins[i], longest[i], total[1])
+                        best = _best_apart(own, total[1], n_bins[i], width[i], stride[i])
+                    store(spectrum, (i - first) * LANES, best * load(unit[block], 0))
+                p = q
             for lane in range(LANES):
                 for p in range(first, last):
                     out[block * LANES + lane, p] = spectrum[(p - first) * LANES + lane]
+
+
+@njit(cache=True, nogil=True)
+def _in_turn(size, first, last, place):
+    """End of the trial periods from `first` on that are folded in turn, and into `place` the row of each."""
+    used = 0
+    for p in range(first, min(last, first + TURNS)):
+        if p > first and used + size[p] > ROOM:
+            return p
+        place[p - first] = used
+        used += size[p]
+    return min(last, first + TURNS)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

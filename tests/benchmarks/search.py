@@ -20,7 +20,7 @@ from larun import vet
 from larun.config import SearchSettings, VetSettings
 from larun.lanes import LANES, aligned, broadcast, load, store
 from larun.lightcurve import Shard, Star
-from larun.search import fold
+from larun.search import lookups
 from larun.search.binning import bin_series, even_out
 from larun.search.box import spectra
 from larun.search.detrend import detrend
@@ -165,19 +165,19 @@ def work_per_period(time: np.ndarray, grid: Grid) -> dict:
     a comparison. Bytes are those that leave the first cache: running sums, and lists shared by sixteen stars.
     """
     cycles = np.floor((time[-1] - time[0]) * grid.frequency) + 1
-    edges = -(-grid.n_bins // fold.AT_ONCE) * fold.AT_ONCE
-    lookups = float(np.mean(edges * cycles))
+    edges = -(-grid.n_bins // lookups.AT_ONCE) * lookups.AT_ONCE
+    looked_up = float(np.mean(edges * cycles))
     boxes = float(np.mean(np.sum(np.where(grid.width > 0, -(-grid.n_bins[:, None] // grid.stride), 0), axis=1)))
     edges = float(np.mean(edges))
-    operations = {"fold": lookups, "edges": 2 * edges, "boxes": 3 * boxes}
+    operations = {"fold": looked_up, "edges": 2 * edges, "boxes": 3 * boxes}
     return {
-        "lookups": lookups,
+        "lookups": looked_up,
         "edges": edges,
         "boxes": boxes,
         "operations": operations,
         "operations_in_all": sum(operations.values()),
         "operations_of_a_plain_fold": 2 * len(time) + 2 * edges + 12 * boxes,
-        "bytes": 4 * lookups + 4 * (lookups + boxes) / LANES,
+        "bytes": 4 * looked_up + 4 * (looked_up + boxes) / LANES,
     }
 
 

@@ -22,6 +22,7 @@ KERNEL_MODULES = (
             "flatten",
             "box",
             "fold",
+            "lookups",
             "peaks",
             "transits",
             "cells",
