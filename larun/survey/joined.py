@@ -28,7 +28,7 @@ from larun.units import to_btjd
 
 log = logging.getLogger(__name__)
 
-HELD_BYTES = 300e6
+HELD_BYTES = 200e6
 """Light curves of earlier sectors that are in memory at once; the stars of a shard are joined in so many turns."""
 
 BATCH_VALUES = 4_000_000
