@@ -6,8 +6,8 @@ split does not name as a star of training or validation; a bundle without a spli
 
 `of_star` says how the events of a star's light curves are joined. Nothing is left out because the search missed it: a
 planet that was not found counts as the class that the network gives to what was found instead. Several light curves of
-a star are searched as one, too, as ``larun examine --stitch`` does; ``alone`` has the figures without what that finds,
-of the same run. It takes minutes, and with ``--alone`` it is left out.
+a star are searched as one, too, as ``larun sweep --stitch`` does; ``alone`` has the figures without what that finds, of
+the same run. It takes minutes, and with ``--alone`` it is left out.
 
 With ``--folds N`` the shipped recipe is trained N times, and every labelled star of --data is scored by a network that
 was trained without it, see `tests.benchmarks.sixclass_folds`: many more stars decide what a change of the recipe is
