@@ -53,7 +53,11 @@ def without_spikes(time: np.ndarray, relative: np.ndarray, delivered: np.ndarray
     if not np.isfinite(relative).any():
         return relative
     brightest = int(np.nanargmax(relative))
-    spikes = time[np.abs(delivered) > SPIKE * delivered[brightest] / relative[brightest]]
+    usual = delivered[brightest] / relative[brightest]
+    if not (np.abs(delivered) > SPIKE * usual).any():
+        return relative
+    # Where next to nothing is left of a star, its noise may be as large as its light.
+    spikes = time[np.abs(delivered) > SPIKE * usual * max(1.0, point_to_point_scatter(relative))]
     if not len(spikes):
         return relative
     after = np.searchsorted(spikes, time)

@@ -58,6 +58,15 @@ def test_what_cannot_be_the_star_s_is_left_out_with_its_surroundings():
     assert np.isnan(unfolded.without_spikes(time[:10], np.nan * calm, calm)).all()
 
 
+def test_noise_beside_which_a_star_is_faint_is_no_spike():
+    time = np.arange(5000) * 0.01
+    flux = (1 + 4 * np.random.default_rng(9).standard_normal(5000)).astype(np.float32)
+    assert flux.max() > unfolded.SPIKE
+    assert unfolded.without_spikes(time, flux, 3 * flux) is flux
+    flux[100] = 200
+    assert np.isnan(unfolded.without_spikes(time, flux, 3 * flux)[60:140]).all()
+
+
 @pytest.mark.parametrize("cadence_min", [2, 10, 30])
 def test_a_sinusoid_explains_the_same_share_at_every_cadence(cadence_min):
     """Of amplitude s and noise s / sqrt(5) a half hour: A^2 / 2 over A^2 / 2 + sigma^2 is 1 / 1.4."""
