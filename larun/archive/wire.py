@@ -260,7 +260,9 @@ class Wire:
             _close(held[1])
         elif len(self._managers) >= _HOSTS:
             self.close()
-        proxy = "" if proxy_bypass(host) else getproxies().get(parts.scheme, "")
+        proxy = getproxies().get(parts.scheme, "")
+        if proxy and proxy_bypass(host):
+            proxy = ""
         options = {"num_pools": 1, "maxsize": 1, "ssl_context": _tls()}
         manager = _through_proxy(proxy, options) if proxy else urllib3.PoolManager(**options)
         manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}

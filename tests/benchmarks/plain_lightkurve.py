@@ -1,6 +1,6 @@
-"""Plain lightkurve, as a person uses it: ``python -m tests.benchmarks.plain_lightkurve FOLDER TIC...``.
+"""Plain lightkurve, as a person uses it: ``python -m tests.benchmarks.plain_lightkurve FOLDER``.
 
-Prints one JSON list as its last line: processor seconds of each star after the first.
+Takes TIC numbers, those of one line together, and prints for each line a JSON list: processor seconds of each star.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ def main() -> None:
     warnings.simplefilter("ignore")
     import lightkurve
 
-    folder, *tics = sys.argv[1:]
-    spent = []
-    for tic in tics:
-        started = time.process_time()
-        found = lightkurve.search_lightcurve(f"TIC {tic}")
-        curve = found.download(download_dir=folder)
-        spent.append(time.process_time() - started)
-        if curve.meta["TICID"] != int(tic):
-            raise SystemExit(f"asked for TIC {tic}, got TIC {curve.meta['TICID']}")
-    print(json.dumps(spent[1:]))
+    folder = sys.argv[1]
+    for line in sys.stdin:
+        spent = []
+        for tic in line.split():
+            started = time.process_time()
+            found = lightkurve.search_lightcurve(f"TIC {tic}")
+            curve = found.download(download_dir=folder)
+            spent.append(time.process_time() - started)
+            if curve.meta["TICID"] != int(tic):
+                raise SystemExit(f"asked for TIC {tic}, got TIC {curve.meta['TICID']}")
+        print(json.dumps(spent), flush=True)
 
 
 if __name__ == "__main__":
