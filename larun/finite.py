@@ -76,6 +76,23 @@ def finite_counts(rows):
 
 
 @njit(cache=True, nogil=True)
+def finite_anywhere(rows):
+    """Whether any row of an array has a finite value in each column, (column,) bool."""
+    n = rows.shape[1]
+    seen = np.zeros(n, np.bool_)
+    left = np.arange(n)
+    for row in range(len(rows)):
+        still = 0
+        for i in range(n):
+            column = left[i]
+            seen[column] = np.isfinite(rows[row, column])
+            left[still] = column
+            still += not seen[column]
+        n = still
+    return seen
+
+
+@njit(cache=True, nogil=True)
 def finite_sum(values, first, last):
     """Sum of the finite ones of float32 values from `first` to before `last`, and their number."""
     zero, infinite = broadcast(np.float32(0)), broadcast(np.float32(np.inf))

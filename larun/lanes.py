@@ -70,6 +70,13 @@ def places():
     return np.arange(LANES, dtype=np.float32)
 
 
+def store_between(array, at, lanes, low, high):
+    """Write the floats above `low` and not above `high`, floats too, one after the other from `at` on; how many."""
+    kept = lanes[(lanes > low) & (lanes <= high)]
+    array[at : at + len(kept)] = kept
+    return len(kept)
+
+
 def broadcast(value):
     """One float32 or int32 in every lane."""
     return np.full(LANES, value)
@@ -171,6 +178,29 @@ def _lower_store(context, builder, signature, args):
     at = context.cast(builder, args[1], at_type, types.intp)
     builder.store(args[2], _address(context, builder, array_type, args[0], at, _LLVM[lanes]), align=4)
     return context.get_dummy_value()
+
+
+@type_callable(store_between)
+def _type_store_between(context):
+    def typed(array, at, lanes, low, high):
+        if isinstance(array, types.Array) and array.dtype == types.float32 and isinstance(at, types.Integer):
+            return types.int32 if lanes == low == high == FLOATS else None
+        return None
+
+    return typed
+
+
+@lower_builtin(store_between, types.Array, types.Integer, Lanes, Lanes, Lanes)
+def _lower_store_between(context, builder, signature, args):
+    array_type, at_type, *_ = signature.args
+    at = context.cast(builder, args[1], at_type, types.intp)
+    _, _, lanes, low, high = args
+    wanted = builder.and_(builder.fcmp_ordered(">", lanes, low), builder.fcmp_ordered("<=", lanes, high))
+    place = _address(context, builder, array_type, args[0], at, ir.FloatType())
+    stored = ir.FunctionType(ir.VoidType(), [lanes.type, place.type, wanted.type])
+    store_some = cgutils.get_or_insert_function(builder.module, stored, f"llvm.masked.compressstore.v{LANES}f32")
+    builder.call(store_some, [lanes, place, wanted])
+    return builder.zext(builder.ctpop(builder.bitcast(wanted, ir.IntType(LANES))), ir.IntType(32))
 
 
 @type_callable(broadcast)

@@ -7,7 +7,7 @@ from numba import njit, types
 from numba.extending import overload
 
 from larun.finite import finite_values
-from larun.lanes import LANES, broadcast, count_less, least, load, where_less
+from larun.lanes import LANES, broadcast, count_less, least, load, store_between, where_less
 from larun.units import MAD_TO_SIGMA
 
 COUNTED = 128
@@ -15,6 +15,10 @@ COUNTED = 128
 
 LEFT = 2
 """Once the interval that holds the median holds no more values than this, they are taken one by one."""
+
+
+MANY, WORTH_COPYING = 1024, 3
+"""Of so many values those in the interval that holds the median are copied once they are so many times fewer."""
 
 
 @njit(cache=True, nogil=True)
@@ -107,6 +111,9 @@ def _bisected_median(values, n):
         up_to = _count_up_to(values, n, high)
     half = values.dtype.type(0.5)
     while up_to - below > LEFT:
+        if n >= MANY and WORTH_COPYING * (up_to - below) < n:
+            values = _between(values, n, low, high, up_to - below)
+            n, rank, below, up_to = up_to - below, rank - below, 0, up_to - below
         middle = half * low + half * high
         if not low < middle < high:
             return high
@@ -129,6 +136,38 @@ def _count_up_to(values, n, limit):
 def _smallest_above(values, n, limit):
     """Smallest of ``values[:n]`` that is larger than `limit`; infinity where there is none."""
     return min(values[:n], key=lambda value: value if value > limit else np.inf)
+
+
+def _between(values, n, low, high, count):
+    """The `count` of ``values[:n]`` that are larger than `low` and not larger than `high`."""
+    return values[:n][(values[:n] > low) & (values[:n] <= high)]
+
+
+@overload(_between)
+def _compiled_between(values, n, low, high, count):
+    def plain(values, n, low, high, count):
+        kept = np.empty(count, values.dtype)
+        m = 0
+        for i in range(n):
+            if low < values[i] <= high:
+                kept[m] = values[i]
+                m += 1
+        return kept
+
+    def in_lanes(values, n, low, high, count):
+        kept = np.empty(count, np.float32)
+        whole = n - n % LANES
+        lows, highs = broadcast(low), broadcast(high)
+        m = np.int64(0)
+        for i in range(0, whole, LANES):
+            m += store_between(kept, m, load(values, i), lows, highs)
+        for i in range(whole, n):
+            if low < values[i] <= high:
+                kept[m] = values[i]
+                m += 1
+        return kept
+
+    return in_lanes if values.dtype == types.float32 else plain
 
 
 @overload(_count_up_to)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from larun.finite import end_of_run, finite_counts, finite_sum, finite_values, start_of_run
+from larun.finite import end_of_run, finite_anywhere, finite_counts, finite_sum, finite_values, start_of_run
 
 
 def with_holes(dtype):
@@ -47,3 +47,11 @@ def test_sums_of_any_run():
         own = values[first:last][np.isfinite(values[first:last])]
         assert n == len(own)
         assert total == pytest.approx(own.astype(np.float64).sum(), abs=1e-5)
+
+
+def test_columns_of_which_some_row_has_a_value():
+    rng = np.random.default_rng(5)
+    rows = np.where(rng.random((6, 300)) < 0.6, np.nan, 1.0).astype(np.float32)
+    rows[:, 40:60] = np.nan
+    for taken in (rows, rows[:1], rows[:0], np.ones_like(rows), np.full_like(rows, np.nan)):
+        np.testing.assert_array_equal(finite_anywhere(taken), np.isfinite(taken).any(axis=0))

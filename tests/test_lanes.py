@@ -14,6 +14,7 @@ from larun.lanes import (
     magnitude,
     places,
     store,
+    store_between,
     to_float,
     total,
     where_less,
@@ -69,3 +70,16 @@ def sum_expected(values, ahead):
 @pytest.mark.parametrize("ahead", [3, -(2**40), 2**40])
 def test_what_is_expected_need_not_be_there(function, ahead):
     assert function(np.arange(5, dtype=np.float32), ahead) == 10
+
+
+def kept(values, low, high, found):
+    return store_between(found, 3, load(values, 0), broadcast(low), broadcast(high))
+
+
+@pytest.mark.parametrize("function", [kept, njit(kept)])
+def test_some_of_sixteen_are_kept_in_their_order(function):
+    values = np.arange(LANES, dtype=np.float32)[::-1].copy()
+    values[2] = np.nan
+    found = np.zeros(12, np.float32)
+    assert function(values, np.float32(4), np.float32(13), found) == 8
+    np.testing.assert_array_equal(found, [0, 0, 0, 12, 11, 10, 9, 8, 7, 6, 5, 0])

@@ -43,6 +43,9 @@ def test_median_of_many_values_is_the_one_in_the_middle_of_them_sorted(function,
         np.r_[np.zeros(800), -np.ones(400)],
         np.full(600, 3.0),
         rng.integers(0, 3, 2000),
+        rng.normal(1, 1e-3, 20_011),
+        np.r_[rng.normal(0, 1, 3000), np.full(5000, 0.5), [-np.inf, np.inf, np.inf]],
+        np.abs(rng.standard_cauchy(9000)),
     ):
         values = drawn.astype(dtype)
         assert function(values.copy(), len(values)) == np.sort(values)[len(values) // 2]

@@ -10,8 +10,9 @@ from numba import njit
 
 from larun.config import SearchSettings
 from larun.lightcurve import Shard
+from larun.search.best_box import best_boxes
 from larun.search.binning import bin_series, even_out
-from larun.search.box import best_boxes, spectra
+from larun.search.box import spectra
 from larun.search.flatten import Flat, flatten_around
 from larun.search.grid import Grid
 from larun.search.measure import measure
@@ -152,7 +153,7 @@ class Best:
 
 
 def best_events(stars: Flux, grid: Grid, settings: SearchSettings) -> Iterator[Best]:
-    """Yield the best periodic event of each star."""
+    """Yield the best periodic event of each star, measured but for what `Flux.point` fills in."""
     at_spacecraft = stars.shard.time
     time, mean, weight = bin_series(stars.flux, at_spacecraft, grid.bin_d)
     mean, weight = even_out(mean, weight)
@@ -171,9 +172,7 @@ def best_events(stars: Flux, grid: Grid, settings: SearchSettings) -> Iterator[B
         if box is None:
             yield Best(None, "no dip at any trial period")
             continue
-        event = measure(data, box, len(data.time))
-        stars.point(star, own, event)
-        best = Best(event, "", tuple(starts))
+        best = Best(measure(data, box, len(data.time)), "", tuple(starts))
         yield best if best.strong(MASKED_DETECTION) else replace(best, single=stars.single(star, own, data, settings))
 
 
@@ -256,6 +255,7 @@ def further_events(stars: Flux, first: list[Best], grid: Grid, settings: SearchS
             last[star] = best
             known = [first[star].event, *found.get(star, [])]
             if not any(_same_object(best.event, other) for other in known):
+                left.point(star, left.time(star), best.event)
                 found.setdefault(star, []).append(best.event)
     for star, event in single.items():
         if event is not None:

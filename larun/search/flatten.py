@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from larun.config import SearchSettings
+from larun.finite import finite_anywhere
 from larun.search.cotrend import cotrend
 from larun.search.detrend import GAP_D, detrend
 from larun.search.prepare import clip
@@ -71,7 +72,7 @@ def flatten(
     group : (star,) int, optional
         Stars with the same positive number share systematics, see `larun.search.cotrend.groups_of`.
     """
-    parts = pieces(time, np.isfinite(relative).any(axis=0))
+    parts = pieces(time, finite_anywhere(relative))
     flats = [_flatten(relative[:, part], time[part], cadence_d, settings, group) for part in parts]
     if len(flats) == 1:
         return flats[0]

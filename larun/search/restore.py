@@ -41,7 +41,8 @@ def restore_transits(stars: Flux, first: Iterable[Best], settings: SearchSetting
     Returns
     -------
     (star,) list of Best
-        The same with the events of strong stars measured again; unchanged where that does not make them stronger.
+        The same with the events of strong stars measured again, unless that does not make them stronger; and with what
+        `Flux.point` fills in.
     """
     restored = list(first)
     # Of a wave every trough would be hidden.
@@ -58,6 +59,9 @@ def restore_transits(stars: Flux, first: Iterable[Best], settings: SearchSetting
         fluxes, sigmas = stars.around(batch, hidden, longest_d, settings)
         for star, *again in zip(batch, times, fluxes, sigmas, strict=True):
             restored[star] = _again(stars, star, restored[star], *again, settings)
+    for star, best in enumerate(restored):
+        if best.event is not None:
+            stars.point(star, stars.time(star), best.event)
     return restored
 
 
@@ -86,5 +90,4 @@ def _again(
         return best
     event["detection"] = best.event["detection"]
     stars.flux[star], stars.sigma[star] = flux, sigma
-    stars.point(star, time, event)
     return replace(best, event=event)

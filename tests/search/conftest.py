@@ -20,6 +20,7 @@ KERNEL_MODULES = (
             "prewhiten",
             "cotrend",
             "flatten",
+            "best_box",
             "box",
             "fold",
             "lookups",

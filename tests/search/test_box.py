@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from astropy.timeseries import BoxLeastSquares
 
-from larun.search.box import RUN, best_box, spectra
+from larun.search.box import RUN, spectra
 from larun.search.grid import Grid
 
 BIN_D = 0.02
@@ -127,17 +127,3 @@ def test_empty_and_noiseless_stars_score_zero():
     weight = np.stack([np.zeros(len(time)), np.ones(len(time))]).astype(np.float32)
     assert (spectra(time, mean, weight, np.array([np.nan, 0.0]), grid_on([60, 90])) == 0).all()
     assert (spectra(time, mean[:1], weight[:1], np.array([1.0]), grid_on([60, 90])) == 0).all()
-
-
-def test_best_box_finds_epoch_and_duration():
-    time = np.arange(0, 20, 0.01)
-    flux = -1.0 * (np.abs((time - 1.23 + 1) % 2 - 1) < 0.05)
-    values = (flux - flux.mean()).astype(np.float32)
-    for function in (best_box, best_box.py_func):
-        t0, duration = function(time, values, np.ones_like(values), 2.0, 200, np.array([5, 0, 10, 20]))
-        assert t0 == pytest.approx(1.23, abs=0.011)
-        assert duration == pytest.approx(0.1)
-
-
-def test_best_box_of_nothing_is_nan():
-    assert np.isnan(best_box(np.arange(5.0), np.zeros(5, np.float32), np.ones(5, np.float32), 2.0, 9, np.array([2]))[0])
