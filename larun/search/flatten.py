@@ -9,6 +9,7 @@ import numpy as np
 
 from larun.config import SearchSettings
 from larun.finite import finite_anywhere
+from larun.lanes import LANES
 from larun.search.cotrend import cotrend
 from larun.search.detrend import GAP_D, detrend
 from larun.search.prepare import clip
@@ -178,12 +179,16 @@ def _flatten(
     seen["n_waves"] = np.zeros(len(relative), np.uint8)
     if settings.prewhiten:
         cadences = transit_cadences(cadence_d)
-        for row, calm, n_waves in without_waves(relative, flux, seen, sigma, time, cadence_d, settings.window_d):
-            flat = detrend(calm[None], time, settings.window_d)
+        wavy = without_waves(relative, flux, seen, sigma, time, cadence_d, settings.window_d)
+        # Sixteen at a time, as many as share the passes of a trend.
+        while some := list(itertools.islice(wavy, LANES)):
+            rows = [row for row, *_ in some]
+            flats = detrend(np.stack([calm for _, calm, _ in some]), time, settings.window_d)
             if shared is not None:
-                flat -= shared[row]
-            scatter = clip(flat, time, isolated_dips=isolated)
-            if transit_scatter(flat[0], cadences) < LESS * transit_scatter(flux[row], cadences):
-                base = relative.copy() if base is relative else base
-                flux[row], sigma[row], seen["n_waves"][row], base[row] = flat[0], scatter[0], n_waves, calm
+                flats -= shared[rows]
+            scatters = clip(flats, time, isolated_dips=isolated)
+            for (row, calm, n_waves), flat, scatter in zip(some, flats, scatters, strict=True):
+                if transit_scatter(flat, cadences) < LESS * transit_scatter(flux[row], cadences):
+                    base = relative.copy() if base is relative else base
+                    flux[row], sigma[row], seen["n_waves"][row], base[row] = flat, scatter, n_waves, calm
     return Flat(flux, sigma, seen, base, shared)
