@@ -70,20 +70,20 @@ def _estimate(flux, time, window_d, hidden, divide) -> np.ndarray:
     hidden = np.zeros((0, 0), np.bool_) if hidden is None else np.ascontiguousarray(hidden)
     u, edges, mean_u = _averaging_bins(time, window_d)
     x, y, segments = _averages(flux, hidden, u, edges, mean_u, min(GAP_D / window_d, 1.0))
-    scratch = aligned(7 * (len(mean_u) + 2) * LANES, np.float32).reshape(7, -1)
+    scratch = aligned(6 * (len(mean_u) + 2) * LANES, np.float32).reshape(6, -1)
     for stars in _side_by_side(segments["n_nodes"]):
         _trends(flux, stars, u, edges, mean_u, x, y, segments, divide, scratch, out)
     return out
 
 
 def _side_by_side(n_nodes: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield up to sixteen stars at a time with as many nodes in each of their segments."""
-    alike: dict[bytes, list[int]] = {}
-    for star, own in enumerate(n_nodes):
-        alike.setdefault(own.tobytes(), []).append(star)
-    for stars in alike.values():
+    """Yield up to sixteen stars at a time with as many segments, those next to each other that are most alike."""
+    n_segments = np.count_nonzero(n_nodes, axis=1)
+    order = np.lexsort(n_nodes.T[::-1])
+    for number in np.unique(n_segments):
+        stars = order[n_segments[order] == number]
         for first in range(0, len(stars), LANES):
-            yield np.array(stars[first : first + LANES])
+            yield stars[first : first + LANES]
 
 
 @njit(cache=True, nogil=True)
@@ -178,9 +178,9 @@ def _hide(flux, hidden, edges, y):
 
 @njit(cache=True, nogil=True)
 def _trends(flux, stars, u, edges, mean_u, x, y, segments, divide, scratch, out):
-    """Trend of up to sixteen stars with as many nodes in each of their segments, or flux over it, into `out`."""
+    """Trend of up to sixteen stars with as many segments, or flux over it, into `out`."""
     # From the mean time of a bin's cadences to that of those of a star: nothing that float32 could not resolve.
-    offset, light, nodes = scratch[0], scratch[1], scratch[2]
+    offset, light = scratch[0], scratch[1]
     for b in range(len(mean_u)):
         for lane in range(LANES):
             known = lane < len(stars)
@@ -188,15 +188,14 @@ def _trends(flux, stars, u, edges, mean_u, x, y, segments, divide, scratch, out)
             light[b * LANES + lane] = y[stars[lane], b] if known else np.float32(np.nan)
     done = np.zeros(len(stars), np.int64)
     for segment in range(segments.shape[1]):
-        n_nodes = segments[stars[0], segment].n_nodes
-        if n_nodes == 0:
+        if segments[stars[0], segment].n_nodes == 0:
             break
-        step = _nodes(stars, mean_u, x, segments[:, segment], offset, light, scratch[3:], nodes)
+        step, nodes = _nodes(stars, mean_u, x, segments[:, segment], offset, light, scratch[2:])
         for lane, star in enumerate(stars):
             start, stop = segments[star, segment].start, segments[star, segment].stop
             first, last = edges[start], edges[stop]
             out[star, done[lane] : first] = np.nan
-            own = nodes[lane : n_nodes * LANES : LANES]
+            own = nodes[lane : segments[star, segment].n_nodes * LANES : LANES]
             _interpolate(flux[star], u, first, last, own, x[star, start], 1.0 / step[lane], divide, out[star])
             done[lane] = last
     for lane, star in enumerate(stars):
@@ -204,14 +203,17 @@ def _trends(flux, stars, u, edges, mean_u, x, y, segments, divide, scratch, out)
 
 
 @njit(cache=True, nogil=True)
-def _nodes(stars, mean_u, x, segments, offset, light, scratch, nodes):
-    """Fill `nodes` with the trends of up to sixteen stars at even steps over one segment; return their steps."""
-    n_nodes = segments[stars[0]].n_nodes
+def _nodes(stars, mean_u, x, segments, offset, light, scratch):
+    """Steps, (16,), between the nodes of up to sixteen stars over one segment, and their trends there, side by side."""
+    n_nodes = 0
+    for star in stars:
+        n_nodes = max(n_nodes, segments[star].n_nodes)
+    nodes = np.empty(n_nodes * LANES, np.float32)
     begin, end, step = np.zeros((3, LANES))
     sloped, low, high, late = np.zeros((4, LANES), np.float32)
     for lane, star in enumerate(stars):
         begin[lane], end[lane] = x[star, segments[star].start], x[star, segments[star].stop - 1]
-        step[lane] = max(end[lane] - begin[lane], 1e-6) / (n_nodes - 1)
+        step[lane] = max(end[lane] - begin[lane], 1e-6) / (segments[star].n_nodes - 1)
         sloped[lane] = end[lane] - begin[lane] > 0.5
         low[lane] = high[lane] = segments[star].start
     lines = np.full(3 * LANES, np.float32(np.nan), np.float32)
@@ -219,6 +221,9 @@ def _nodes(stars, mean_u, x, segments, offset, light, scratch, nodes):
         centre = begin[0] + node * step[0]
         first, last = len(mean_u), 0
         for lane, star in enumerate(stars):
+            if node >= segments[star].n_nodes:
+                low[lane], high[lane] = 1, 0
+                continue
             own = begin[lane] + node * step[lane]
             late[lane] = own - centre
             start = min(max(own - 0.5, begin[lane]), max(end[lane] - 1.0, begin[lane]))
@@ -236,7 +241,7 @@ def _nodes(stars, mean_u, x, segments, offset, light, scratch, nodes):
         n = _window(mean_u, centre, first, last, offset, light, late, low, high, scratch[0], scratch[1])
         line = biweight_lines(scratch[0], scratch[1], scratch[2], last - first, n, load(sloped, 0), lines, scratch[3])
         store(nodes, node * LANES, line)
-    return step
+    return step, nodes
 
 
 @njit(cache=True, nogil=True)
