@@ -252,17 +252,21 @@ def of_star(of_curves: list[np.ndarray], of_whole: Sequence[np.ndarray] = ()) ->
 
 
 def headline(scored: Scored) -> dict[str, Any]:
-    """Accuracy, macro F1 over the classes that occur, planet recall; 95 % intervals from a bootstrap over stars."""
+    """Accuracy, means over the classes that occur, planet recall; 95 % intervals from a bootstrap over stars."""
+    classes = np.unique(scored.label)
 
     def values(rows: np.ndarray) -> dict[str, float]:
         shares, label = scored.probabilities[rows], scored.label[rows]
         said = figures(shares, label)
         return {
             "accuracy": said["accuracy"],
+            # A class that is never said has no precision; it counts as none.
+            "macro_precision": float(np.nan_to_num(said["precision"][classes]).mean()),
+            "macro_recall": float(np.nanmean(said["recall"])),
             "macro_f1": said["macro_f1"],
             "planet_recall_at_precision_0.90": recall_at_precision(shares[:, PLANET], label == PLANET, PRECISION),
             "planet_average_precision": said["average_precision"][PLANET],
-            **{f"f1 {CLASSES[k]}": said["f1"][k] for k in np.unique(scored.label)},
+            **{f"f1 {CLASSES[k]}": said["f1"][k] for k in classes},
         }
 
     return _bootstrapped(values, len(scored.label))
