@@ -1,6 +1,8 @@
 """Catalogues about the stars of a stored sector, and what people see of them: the listing, the pages, the commands."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from swept_sector import PLANETS, TICS, Judge, ingest, settings_of, sweep, write_products
@@ -23,16 +25,25 @@ STORED = (21, 22, 23, 24, 28)
 
 
 @pytest.fixture(scope="module")
-def services():
+def served():
+    """Address of the services, and what they hold."""
     held = Services()
-    held.stars = Library(tuple(star(tic, magnitude=tic / 2) for tic in TICS))
     with serving(held.application()) as url:
         yield url, held
 
 
+@pytest.fixture
+def services(served):
+    """Address of the services, and what they hold, fresh for each test."""
+    url, held = served
+    held.reset()
+    held.stars = Library(tuple(star(tic, magnitude=tic / 2) for tic in TICS))
+    return url, held
+
+
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    """Root of a published sweep, not matched yet, and its run."""
+def published(tmp_path_factory):
+    """Root of a published sweep, and its run."""
     place = tmp_path_factory.mktemp("known")
     settings = settings_of(str(place / "root"))
     root = Root(settings.root)
@@ -42,11 +53,18 @@ def swept(tmp_path_factory):
         return root, sweep(root, settings)["run"]
 
 
-@pytest.fixture(scope="module")
-def configuration(services, tmp_path_factory):
+@pytest.fixture
+def swept(published, tmp_path):
+    """Root of a published sweep, not matched yet, and its run; a copy for each test."""
+    root, run = published
+    return Root(shutil.copytree(root.url, tmp_path / "root").as_posix()), run
+
+
+@pytest.fixture
+def configuration(services, tmp_path):
     """Configuration file that leads to the services."""
     url, _ = services
-    path = tmp_path_factory.mktemp("configuration") / "larun.toml"
+    path = tmp_path / "larun.toml"
     path.write_text(
         f"[archives]\nmast_url = '{url}'\nread_timeout_s = 2.0\nbackoff_s = 0.01\n"
         f"[catalogues]\nexoplanet_archive_url = '{url}/TAP'\nvizier_url = '{url}/TAPVizieR/tap'\nexofop_url = '{url}'\n"
@@ -96,11 +114,16 @@ def test_without_a_budget_mast_is_not_asked(swept, services):
     root, _ = swept
     _, held = services
     settings = settings_for(services[0])
-    held.tables.asked.clear()
     with BudgetServer(settings.archives) as budget:
         gone = budget.address
     (result,) = update_catalogues(root, settings, ["tic"], gone, [PRODUCT])
-    assert result["state"] == "stale", "as of the test before"
+    assert (result["state"], result["rows"]) == ("unreachable", None)
+    assert held.tables.asked == []
+    (result,) = update_catalogues(root, settings, ["tic"], products=[PRODUCT])
+    assert result["state"] == "updated"
+    held.tables.asked.clear()
+    (result,) = update_catalogues(root, settings, ["tic"], gone, [PRODUCT])
+    assert (result["state"], result["rows"]) == ("stale", len(STORED)), "what was asked before stays"
     assert held.tables.asked == []
 
 
@@ -154,8 +177,6 @@ def test_a_sector_whose_light_curves_were_deleted_is_not_asked_about(swept, serv
 
 
 def test_the_pages_name_what_is_known(swept, services):
-    from pathlib import Path
-
     root, run = swept
     url, _ = services
     settings = settings_for(url, catalogues={"use": ["planets", "toi", "ctoi", "tess-eb", "vsx"]})
