@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numba import njit
@@ -172,7 +171,7 @@ class Shard:
 
     def barycentric_time(self, star: int) -> np.ndarray:
         """Barycentric time of one star, (cadence,) float64; the shard's own time where not known."""
-        return _corrected(self.time, self.time_correction[star])
+        return barycentric_time(self.time, self.time_correction[star])
 
     def take(self, rows) -> Shard:
         """Shard of the given stars, in the given order; this one where these are all of its stars."""
@@ -189,22 +188,22 @@ class Shard:
         return Shard(**values)
 
 
-def same_cadences(shards: Sequence[Shard]) -> Shard:
-    """Stars of several shards on the same cadences, in the order given."""
-    first = shards[0]
-    if len(shards) == 1:
-        return first
-    columns = {
-        f.name: np.concatenate([getattr(shard, f.name) for shard in shards])
-        for f in fields(first)
-        if isinstance(getattr(first, f.name), np.ndarray) and getattr(first, f.name).ndim == 2
-    }
-    return replace(first, stars=tuple(star for shard in shards for star in shard.stars), **columns)
-
-
 @njit(cache=True, nogil=True)
-def _corrected(time, correction):
-    """Times with their corrections; missing ones lie between their neighbours, or are those of the only one."""
+def barycentric_time(time, correction):
+    """Times with their corrections; missing ones lie between their neighbours, or are those of the only one.
+
+    Parameters
+    ----------
+    time : (cadence,) float64
+        At the spacecraft, days.
+    correction : (cadence,) float32
+        Barycentric minus `time`, days; NaN where not known.
+
+    Returns
+    -------
+    (cadence,) float64
+        `time` where no correction is known.
+    """
     total = np.empty(len(time))
     for k in range(len(time)):
         total[k] = time[k] + correction[k]

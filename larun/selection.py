@@ -88,6 +88,19 @@ def median(values, n):
 
 
 @njit(cache=True, nogil=True)
+def even_median(values):
+    """Median of all `values`, of an even number the mean of the middle two; at least one, no NaN; reordered."""
+    n = len(values)
+    upper = select(values, n, n // 2)
+    if n % 2 == 1:
+        return upper
+    lower = values[0]
+    for i in range(1, n // 2):
+        lower = max(lower, values[i])
+    return np.float32(0.5) * (lower + upper)
+
+
+@njit(cache=True, nogil=True)
 def _bisected_median(values, n):
     """Halve the interval that holds the median until next to nothing lies between its ends.
 

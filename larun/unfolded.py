@@ -6,7 +6,7 @@ import numpy as np
 import scipy.fft
 from numba import njit
 
-from larun.selection import level_and_scatter, point_to_point_scatter
+from larun.selection import even_median, level_and_scatter, point_to_point_scatter
 from larun.units import MINUTES_PER_DAY
 
 AROUND_D, AROUND_CADENCES = 0.125, 15
@@ -68,17 +68,48 @@ def without_spikes(time: np.ndarray, relative: np.ndarray, delivered: np.ndarray
 
 
 @njit(cache=True, nogil=True)
-def excursions(relative, noise, around):
-    """How far two and three successive cadences go from those around them, and how often: flares up, dips down.
+def from_surroundings(relative, around):
+    """How far every cadence is from the median of those around it.
 
     Parameters
     ----------
     relative : (cadence,) float32
         Flux over its median, not detrended, NaN where masked.
+    around : int
+        Cadences of which the median is taken.
+
+    Returns
+    -------
+    (good cadence,) float64
+        Of the cadences that are not masked; empty where there are fewer than `around`.
+    """
+    flux = relative[~np.isnan(relative)]
+    if len(flux) < around:
+        return np.empty(0)
+    out = np.empty(len(flux))
+    work = np.empty(around, flux.dtype)
+    for start in range(0, len(flux), around):
+        # The last ones share their middle with those before them.
+        first = min(start, len(flux) - around)
+        work[:] = flux[first : first + around]
+        middle = float(even_median(work))
+        for i in range(start, min(start + around, len(flux))):
+            out[i] = flux[i] - middle
+    return out
+
+
+@njit(cache=True, nogil=True)
+def excursions(deviation, noise, around):
+    """How far two and three successive cadences go from those around them, and how often: flares up, dips down.
+
+    Parameters
+    ----------
+    deviation : (good cadence,) float64
+        From `from_surroundings`.
     noise : float
         Scatter of successive cadences.
     around : int
-        Cadences whose median an excursion is measured from.
+        As in `from_surroundings`: successive cadences share their surroundings.
 
     Returns
     -------
@@ -88,16 +119,12 @@ def excursions(relative, noise, around):
         cadences upwards and downwards, the least of them counting.
     """
     out = np.zeros(6)
-    flux = relative[~np.isnan(relative)]
-    if noise <= 0 or len(flux) < around:
+    if noise <= 0 or len(deviation) == 0:
         return out
     last = before = 0.0
-    for start in range(0, len(flux), around):
-        # The last ones share their middle with those before them.
-        first = min(start, len(flux) - around)
-        middle = np.median(flux[first : first + around])
-        for i in range(start, min(start + around, len(flux))):
-            z = (flux[i] - middle) / noise
+    for start in range(0, len(deviation), around):
+        for i in range(start, min(start + around, len(deviation))):
+            z = deviation[i] / noise
             up, down = min(z, last), min(-z, -last)
             if i > start:
                 out[0], out[1] = max(out[0], up), max(out[1], down)
@@ -106,7 +133,7 @@ def excursions(relative, noise, around):
             if i > start + 1:
                 out[4], out[5] = max(out[4], min(up, before)), max(out[5], min(down, -before))
             before, last = last, z
-    out[2:4] /= len(flux)
+    out[2:4] /= len(deviation)
     return out
 
 

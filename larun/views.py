@@ -34,8 +34,16 @@ from numba import njit
 from larun.lightcurve import Shard
 from larun.measured import UNFOLDED, measured
 from larun.schema import VIEW_DEFINITION, VIEW_LENGTH
-from larun.selection import point_to_point_scatter, select
-from larun.unfolded import AROUND_CADENCES, AROUND_D, beside_gaps, excursions, half_hours, without_spikes
+from larun.selection import even_median, point_to_point_scatter
+from larun.unfolded import (
+    AROUND_CADENCES,
+    AROUND_D,
+    beside_gaps,
+    excursions,
+    from_surroundings,
+    half_hours,
+    without_spikes,
+)
 from larun.units import HOURS_PER_DAY, PPM
 
 _LENGTHS = dict(VIEW_DEFINITION["views"])
@@ -89,27 +97,28 @@ def shard_views(
     unfolded = np.zeros((len(events), len(UNFOLDED)))
     step_d = float(np.median(np.diff(shard.time))) if len(shard.time) > 1 else np.inf
     around = max(AROUND_CADENCES, round(AROUND_D / step_d))
-    for k, (row, event) in enumerate(zip(star, events, strict=True)):
-        period_d = folding_period(float(event["period_d"]), shard.time)
-        ephemeris = (period_d, float(event["t0_btjd"]), float(event["duration_h"]) / HOURS_PER_DAY)
-        if not np.isfinite(ephemeris).all() or ephemeris[0] <= 0 or ephemeris[2] <= 0:
-            continue
-        depth = float(event["depth_ppm"]) / PPM
-        secondary = float(event["secondary_phase"])
+    period_d = [folding_period(float(period), shard.time) for period in events["period_d"]]
+    ephemerides = np.column_stack([period_d, events["t0_btjd"], events["duration_h"].astype(float) / HOURS_PER_DAY])
+    told = np.isfinite(ephemerides).all(axis=1) & (ephemerides[:, 0] > 0) & (ephemerides[:, 2] > 0)
+    for row in np.unique(star[told]):
         time = shard.barycentric_time(row)
         flux = without_spikes(time, np.ascontiguousarray(relative[row], np.float32), shard.flux[row])
-        flat = np.ascontiguousarray(detrended[k], dtype=np.float32)
-        noise = event_view(
-            time,
-            flux,
-            flat,
-            *ephemeris,
-            depth if depth > 0 else 1.0 / PPM,
-            secondary if np.isfinite(secondary) else 0.5,
-            views[k],
-        )
-        gaps = beside_gaps(time, flat, *ephemeris)
-        unfolded[k] = (*excursions(flux, noise, around), *half_hours(time, flux), *gaps)
+        deviation, averaged = from_surroundings(flux, around), half_hours(time, flux)
+        for k in np.flatnonzero(told & (star == row)):
+            depth = float(events["depth_ppm"][k]) / PPM
+            secondary = float(events["secondary_phase"][k])
+            flat = np.ascontiguousarray(detrended[k], dtype=np.float32)
+            noise = event_view(
+                time,
+                flux,
+                flat,
+                *ephemerides[k],
+                depth if depth > 0 else 1.0 / PPM,
+                secondary if np.isfinite(secondary) else 0.5,
+                views[k],
+            )
+            gaps = beside_gaps(time, flat, *ephemerides[k])
+            unfolded[k] = (*excursions(deviation, noise, around), *averaged, *gaps)
     shown = np.flatnonzero(views.any(axis=1))
     if len(shown):
         places = view_slices()
@@ -271,10 +280,10 @@ def _median_bins(position, value, overlap, out):
         counts[cell] = high - low
         out[cell] = np.float32(0.0)
         if 0 < high - low < _FEW:
-            out[cell] = _median(ordered[low:high].copy())
+            out[cell] = even_median(ordered[low:high].copy())
     for cell in range(n_bins):
         if first[cell + 1] > first[cell]:
-            own[cell] = _median(ordered[first[cell] : first[cell + 1]])
+            own[cell] = even_median(ordered[first[cell] : first[cell + 1]])
     for cell in range(n_bins):
         if counts[cell] >= _FEW:
             total = 0.0
@@ -282,19 +291,6 @@ def _median_bins(position, value, overlap, out):
                 total += own[other] * (first[other + 1] - first[other])
             out[cell] = total / counts[cell]
     return counts
-
-
-@njit(cache=True, nogil=True)
-def _median(values):
-    """Median by selection; reorders `values`, which must hold at least one and no NaN."""
-    n = len(values)
-    upper = select(values, n, n // 2)
-    if n % 2 == 1:
-        return upper
-    lower = values[0]
-    for i in range(1, n // 2):
-        lower = max(lower, values[i])
-    return np.float32(0.5) * (lower + upper)
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from larun.errors import InputError
-from larun.lightcurve import QUALITY_MASKS, LightCurve, Shard, Star, _corrected, shard_of
+from larun.lightcurve import QUALITY_MASKS, LightCurve, Shard, Star, barycentric_time, shard_of
 
 
 def curve(time, correction):
@@ -78,5 +78,5 @@ def test_missing_corrections_lie_between_their_neighbours(known):
     known = list(known)
     correction[known] = np.random.default_rng(1).normal(0, 1e-3, len(known))
     expected = time + (np.interp(time, known, correction[known]) if known else 0.0)
-    for function in (_corrected, _corrected.py_func):
+    for function in (barycentric_time, barycentric_time.py_func):
         np.testing.assert_allclose(function(time, correction), expected, rtol=1e-12)

@@ -14,10 +14,14 @@ def white(cadence_min, seed, sigma=1e-3, span_d=26.0):
     return time, (1 + sigma * np.random.default_rng(seed).standard_normal(len(time))).astype(np.float32)
 
 
+def excursions(flux, noise, around):
+    return unfolded.excursions(unfolded.from_surroundings(flux, around), noise, around)
+
+
 def test_flares_go_up_and_dips_go_down_and_single_cadences_do_not_count():
     rng = np.random.default_rng(2)
     flux = (1 + 1e-3 * rng.standard_normal(6000)).astype(np.float32)
-    up, down, often_up, often_down, three_up, three_down = unfolded.excursions(flux, 1e-3, 90)
+    up, down, often_up, often_down, three_up, three_down = excursions(flux, 1e-3, 90)
     assert 1.5 < up < 4
     assert 1.5 < down < 4
     assert 0.8 < three_up < up
@@ -26,7 +30,7 @@ def test_flares_go_up_and_dips_go_down_and_single_cadences_do_not_count():
     flare[3000:3010] += np.float32(0.05) * np.exp(-np.arange(10) / 4).astype(np.float32)
     flare[1000] += 0.5
     flare[1500:1503] = np.nan
-    got = unfolded.excursions(flare, 1e-3, 90)
+    got = excursions(flare, 1e-3, 90)
     # The second and third cadence of the flare are 50 exp(-1/4) and 50 exp(-1/2) times the noise, give or take it.
     assert got[0] == pytest.approx(50 * np.exp(-0.25), abs=4)
     assert got[1] == pytest.approx(down, abs=0.3)
@@ -37,8 +41,8 @@ def test_flares_go_up_and_dips_go_down_and_single_cadences_do_not_count():
 
 
 def test_no_light_curve_has_no_excursions():
-    assert not unfolded.excursions(np.full(100, np.nan, np.float32), 1e-3, 15).any()
-    assert not unfolded.excursions(np.ones(100, np.float32), 0.0, 15).any()
+    assert not excursions(np.full(100, np.nan, np.float32), 1e-3, 15).any()
+    assert not excursions(np.ones(100, np.float32), 0.0, 15).any()
 
 
 def test_what_cannot_be_the_star_s_is_left_out_with_its_surroundings():

@@ -17,7 +17,7 @@ from larun.paths import Product
 from larun.report.plots import EventCurve, candidate_figure
 from larun.schema import CANDIDATE_COLUMNS, CLASSES
 from larun.search.pipeline import search_shard
-from larun.search.stitch import stitch, stitched_settings
+from larun.search.stitch import stitch
 from larun.store.reading import find_target, read_rows
 from larun.store.tables import read_table
 from larun.survey.earlier import star_parts
@@ -108,8 +108,8 @@ def _write_candidate(
     shard, _ = read_rows(root, product, np.array([find_target(root, product, number)]))
     logg, search = shard.stars[0].logg, settings.search
     if row["n_sectors"] > 1:
-        shard = stitch(star_parts(root, product, row["run"], number, shard, row["sectors"]), search).shard
-        search = stitched_settings(shard.time, search)
+        whole = stitch(star_parts(root, product, row["run"], number, shard, row["sectors"]), search)
+        shard, search = whole.shard, whole.settings
     found = search_shard(shard, search)
     secondary_phase = row["secondary_phase"]
     curve = EventCurve(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
 from larun.config import SearchSettings
 from larun.errors import InputError
-from larun.lightcurve import Shard
+from larun.lightcurve import Shard, Star, barycentric_time
 from larun.search.grid import optimal_frequencies
 from larun.search.prepare import relative_flux
 from larun.units import SECONDS_PER_DAY, to_btjd
@@ -23,7 +24,66 @@ SAME_CADENCE = 1.5
 MOST_OVERLAP = 0.1
 """A light curve is left out if others hold so much of its time already."""
 
-_COLUMNS = ("flux", "time_correction", "flux_err", "background", "centroid_col", "centroid_row")
+_COLUMNS = ("flux", "time_correction", "centroid_col", "centroid_row")
+"""What is joined; the search looks at nothing else."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Light curves of some stars in one sector, quarter or campaign, ready to be joined.
+
+    Parameters
+    ----------
+    stars, time, time_correction, mission, sector, cadence_s, time_format, author
+        As in `larun.lightcurve.Shard`.
+    flux : (star, cadence) float32
+        Over its median, NaN where bad; all NaN for a star that cannot be searched.
+    centroid_col, centroid_row : (star, cadence) float32
+        Less their median, pixels; NaN where the flux is bad.
+    obstacles : (star,) tuple of str
+        Why a star cannot be searched; empty where it can.
+    """
+
+    stars: tuple[Star, ...]
+    time: np.ndarray
+    time_correction: np.ndarray
+    flux: np.ndarray
+    centroid_col: np.ndarray
+    centroid_row: np.ndarray
+    obstacles: tuple[str, ...]
+    mission: str
+    sector: int
+    cadence_s: float
+    time_format: str
+    author: str
+
+    @classmethod
+    def of(cls, shard: Shard, settings: SearchSettings) -> Part:
+        """Part of all stars of a shard; `quality_mask` of the settings is used."""
+        flux, obstacles, _ = relative_flux(shard, settings)
+        flux[[bool(obstacle) for obstacle in obstacles]] = np.nan
+        col, row = (_about_median(values, flux) for values in (shard.centroid_col, shard.centroid_row))
+        about = (shard.mission, shard.sector, shard.cadence_s, shard.time_format, shard.author)
+        return cls(shard.stars, shard.time, shard.time_correction, flux, col, row, obstacles, *about)
+
+    def __len__(self) -> int:
+        return len(self.stars)
+
+    def take(self, rows: Sequence[int]) -> Part:
+        """The given stars, in the given order."""
+        rows = list(rows)
+        columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        stars, obstacles = (tuple(values[k] for k in rows) for values in (self.stars, self.obstacles))
+        return replace(self, stars=stars, obstacles=obstacles, **columns)
+
+
+def same_cadences(parts: Sequence[Part]) -> Part:
+    """Stars of several parts on the same cadences, in the order given."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+    stars, obstacles = (tuple(chain(*(getattr(part, name) for part in parts))) for name in ("stars", "obstacles"))
+    return replace(parts[0], stars=stars, obstacles=obstacles, **columns)
 
 
 @dataclass(frozen=True)
@@ -36,30 +96,38 @@ class Stitched:
         The joined light curves.
     used : tuple of int
         Which of the parts are in it, in the order in which they were given.
+    settings : SearchSettings
+        To search it with, see `stitched_settings`.
     """
 
     shard: Shard
     used: tuple[int, ...]
+    settings: SearchSettings
 
 
-def stitch(parts: Sequence[Shard], settings: SearchSettings) -> Stitched:
+def stitch(shards: Sequence[Shard], settings: SearchSettings) -> Stitched:
+    """Join light curves of the same stars; `join` of the parts that they are."""
+    return join([Part.of(shard, settings) for shard in shards], settings)
+
+
+def join(parts: Sequence[Part], settings: SearchSettings) -> Stitched:
     """Join light curves of the same stars in barycentric time.
 
     Parameters
     ----------
-    parts : sequence of Shard
-        Shards of the same stars in the same order: sectors, quarters or campaigns, of any pipeline and cadence. The
-        stars are said to be what the first part says.
+    parts : sequence of Part
+        Of the same stars in the same order: sectors, quarters or campaigns, of any pipeline and cadence. The stars are
+        said to be what the first part says.
     settings : SearchSettings
-        `quality_mask` is used.
+        Of a single part.
 
     Returns
     -------
     Stitched
         `time` is barycentric, of several stars the mean of theirs with the small rest as `time_correction`; flux is
         around 1 in each part, bad cadences have quality -1 and good ones 0, cadences are averaged to the longest of
-        the parts. Of parts that overlap the one with shorter cadences is kept. Background and errors are relative to
-        the flux, centroids to their median in each part.
+        the parts. Of parts that overlap the one with shorter cadences is kept. Centroids are relative to their median
+        in each part. Errors and background, which the search has no use for, are NaN.
 
     Raises
     ------
@@ -69,12 +137,10 @@ def stitch(parts: Sequence[Shard], settings: SearchSettings) -> Stitched:
     joined, reasons, used = [], [], []
     for index in sorted(range(len(parts)), key=lambda k: (parts[k].cadence_s, -parts[k].flux.shape[1])):
         part = parts[index]
-        relative, obstacles, _ = relative_flux(part, settings)
-        if all(obstacles):
-            reasons.append(f"{part.mission} {part.sector}: {obstacles[0]}")
+        if all(part.obstacles):
+            reasons.append(f"{part.mission} {part.sector}: {part.obstacles[0]}")
             continue
-        relative[[bool(obstacle) for obstacle in obstacles]] = np.nan
-        columns = _columns(part, relative)
+        columns = _columns(part)
         if not _covered(columns["time"], joined):
             joined.append(columns)
             used.append(index)
@@ -87,7 +153,8 @@ def stitch(parts: Sequence[Shard], settings: SearchSettings) -> Stitched:
     order = np.argsort(time, kind="stable")
     order = order[np.diff(time[order], prepend=-np.inf) > 0]
     whole = {name: np.concatenate([columns[name] for columns in joined], axis=1)[:, order] for name in _COLUMNS}
-    return Stitched(_shard(parts, cadence_s, time[order], whole), tuple(sorted(used)))
+    shard = _shard(parts, cadence_s, time[order], whole)
+    return Stitched(shard, tuple(sorted(used)), stitched_settings(shard.time, settings))
 
 
 def stitched_settings(time: np.ndarray, settings: SearchSettings) -> SearchSettings:
@@ -120,21 +187,20 @@ def stitched_settings(time: np.ndarray, settings: SearchSettings) -> SearchSetti
     return settings.model_copy(update={"min_period_d": float(shortest), "max_period_d": float(longest)})
 
 
-def _columns(part: Shard, relative: np.ndarray) -> dict:
-    """Columns of one part in barycentric time, NaN where bad."""
-    good = np.isfinite(relative)
-    own = np.stack([part.barycentric_time(star) for star in range(len(part))])
+def _columns(part: Part) -> dict:
+    """Columns of one part in barycentric time."""
+    own = np.stack([barycentric_time(part.time, correction) for correction in part.time_correction])
     time = own.mean(axis=0)
     cadence_s = part.cadence_s if part.cadence_s > 0 else SECONDS_PER_DAY * float(np.median(np.diff(time)))
-    columns = {"time": to_btjd(time, part.time_format), "flux": relative, "cadence_s": cadence_s}
-    columns["time_correction"] = (own - time).astype(np.float32)
-    level = _medians(np.where(good, part.flux, np.float32(np.nan)))
-    for name in ("flux_err", "background"):
-        columns[name] = np.where(good, getattr(part, name) / level, np.float32(np.nan))
-    for name in ("centroid_col", "centroid_row"):
-        values = np.where(good, getattr(part, name), np.float32(np.nan))
-        columns[name] = values - _medians(values)
-    return columns
+    columns = {name: getattr(part, name) for name in _COLUMNS}
+    columns |= {"time": to_btjd(time, part.time_format), "cadence_s": cadence_s}
+    return columns | {"time_correction": (own - time).astype(np.float32)}
+
+
+def _about_median(values: np.ndarray, flux: np.ndarray) -> np.ndarray:
+    """Values less their median in each row, where the flux is good; (star, cadence) float32."""
+    values = np.where(np.isfinite(flux), values, np.float32(np.nan))
+    return values - _medians(values)
 
 
 def _medians(values: np.ndarray) -> np.ndarray:
@@ -171,13 +237,16 @@ def _averaged(columns: dict, cadence_s: float) -> dict:
     return averaged
 
 
-def _shard(parts: Sequence[Shard], cadence_s: float, time: np.ndarray, columns: dict[str, np.ndarray]) -> Shard:
+def _shard(parts: Sequence[Part], cadence_s: float, time: np.ndarray, columns: dict[str, np.ndarray]) -> Shard:
+    unknown = np.broadcast_to(np.float32(np.nan), columns["flux"].shape)
     missions, authors = ({getattr(part, name) for part in parts} for name in ("mission", "author"))
     return Shard(
         stars=parts[0].stars,
         time=time,
         cadence_no=np.arange(len(time), dtype=np.int32),
         **columns,
+        flux_err=unknown,
+        background=unknown,
         quality=np.where(np.isfinite(columns["flux"]), 0, -1).astype(np.int32),
         mission=missions.pop() if len(missions) == 1 else "",
         cadence_s=cadence_s,

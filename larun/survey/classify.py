@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from larun.network.infer import Classifier
 from larun.schema import CLASSES, EVENT_COLUMNS, EventFlag, empty_events
 from larun.search.pipeline import search_shard
 from larun.search.rows import event_rows, without_earlier
-from larun.search.stitch import Stitched, stitch, stitched_settings
+from larun.search.stitch import Stitched
 from larun.views import shard_views
 
 
@@ -99,26 +98,17 @@ def _blank(n: int) -> Classified:
     return Classified(np.arange(n), empty_events(n), unknown, np.zeros(n, bool), ("",) * n)
 
 
-def classify_stitched(
-    parts: Sequence[Shard], settings: Settings, classifier: Classifier
-) -> tuple[Stitched, Classified]:
-    """Join light curves of the same stars, search them as one to half of their time span, and classify the events.
+def classify_stitched(whole: Stitched, settings: Settings, classifier: Classifier) -> Classified:
+    """Search joined light curves as one, to half of their time span, and classify the events.
 
     Parameters
     ----------
-    parts : sequence of Shard
-        As `larun.search.stitch.stitch` takes them: of one star, or of several.
+    whole : Stitched
+        From `larun.search.stitch`: of one star, or of several.
     settings, classifier
         As in `classify_shard`.
-
-    Raises
-    ------
-    InputError
-        No part has anything to search; says why.
     """
-    whole = stitch(parts, settings.search)
-    longer = settings.model_copy(update={"search": stitched_settings(whole.shard.time, settings.search)})
-    return whole, classify_shard(whole.shard, longer, classifier)
+    return classify_shard(whole.shard, settings.model_copy(update={"search": whole.settings}), classifier)
 
 
 def _classify(shard: Shard, settings: Settings, classifier: Classifier) -> Classified:

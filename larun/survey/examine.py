@@ -20,6 +20,7 @@ from larun.network.infer import Classifier
 from larun.objects import Root
 from larun.paths import CATALOGUES, Product, parse_star
 from larun.schema import CLASSES, SEARCHED, EventFlag, Status
+from larun.search.stitch import stitch
 from larun.store.reading import find_target, products, read_rows
 from larun.survey.classify import Classified, classify_shard, classify_stitched
 from larun.survey.wanted import StarArchives
@@ -121,11 +122,11 @@ def examine_stitched(
     for target, ones in stars.items():
         files = ", ".join(one.file for one in ones)
         try:
-            whole, result = classify_stitched([one.shard for one in ones], settings, classifier)
+            whole = stitch([one.shard for one in ones], settings.search)
         except InputError as error:
             answers.append(_answer(Found(files, target, None, Status.REJECTED, str(error)), settings, classifier))
         else:
-            answers.append(_told(Found(files, target, whole.shard), result))
+            answers.append(_told(Found(files, target, whole.shard), classify_stitched(whole, settings, classifier)))
     return answers
 
 

@@ -13,14 +13,14 @@ import numpy as np
 from larun.config import SearchSettings, Settings
 from larun.errors import InputError, RunFailed, StoreError
 from larun.ledger import ShardRecord
-from larun.lightcurve import Shard, same_cadences
+from larun.lightcurve import Shard
 from larun.network.infer import Classifier
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import load_plan
 from larun.schema import Status
-from larun.search.prepare import relative_flux
 from larun.search.rows import same_signal
+from larun.search.stitch import Part, join, same_cadences
 from larun.store.reading import ShardReader
 from larun.survey.classify import Classified, classify_stitched
 from larun.survey.earlier import Source, is_damage, record_digest, sector_ranges
@@ -115,27 +115,35 @@ def search_joined(work: ToJoin, settings: Settings, classifier: Classifier) -> t
     """
     joined: list[Joined] = []
     problems: dict[int, list[str]] = {}
-    obstacles = relative_flux(work.shard, settings.search)[1]
     for rows in _turns(work):
-        parts = {}
+        stars = sorted({row["row"] - work.first for row in rows})
+        place = {star: k for k, star in enumerate(stars)}
+        parts = {work.product: _Held(Part.of(work.shard.take(stars), settings.search), place)}
         for source in work.sources:
             of_source = [row for row in rows if _product(work, row) == source.product]
-            if of_source:
-                parts[source.product] = _read(work, source, of_source, problems)
-        for products, stars in _alike(work, parts, obstacles, settings.search, problems):
-            joined += _search(work, [parts[p] for p in products], products, stars, settings, classifier, problems)
+            if of_source and (held := _read(work, source, of_source, settings.search, problems)):
+                parts[source.product] = held
+        for products, alike in _alike(work.product, parts, problems):
+            joined += _search(work, [parts[p] for p in products], products, alike, settings, classifier, problems)
     return joined, {star: "; ".join(said) for star, said in problems.items()}
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Light curves of some stars in one earlier sector, and the row of each star of the swept shard in them."""
+class _Held:
+    """Light curves of some stars in one sector, and the row of each star of the swept shard in them."""
 
-    shard: Shard
+    part: Part
     place: dict[int, int]
 
-    def of(self, stars: Sequence[int]) -> Shard:
-        return self.shard.take([self.place[star] for star in stars])
+    def of(self, stars: Sequence[int]) -> Part:
+        return self.part.take([self.place[star] for star in stars])
+
+    def obstacle(self, star: int) -> str:
+        return self.part.obstacles[self.place[star]]
+
+    def ccd(self, star: int) -> int:
+        header = self.part.stars[self.place[star]]
+        return 10 * header.camera + header.ccd
 
 
 def _product(work: ToJoin, row: dict[str, Any]) -> Product:
@@ -171,17 +179,20 @@ def _changed(product: Product) -> RunFailed:
     return RunFailed(f"{product}, which is joined, was ingested or repaired since the sweep began; start it again")
 
 
-def _read(work: ToJoin, source: Source, rows: list[dict[str, Any]], problems: dict[int, list[str]]) -> _Part | None:
+def _read(
+    work: ToJoin, source: Source, rows: list[dict[str, Any]], settings: SearchSettings, problems: dict[int, list[str]]
+) -> _Held | None:
     """Light curves of some stars in an earlier sector; None where nothing of them can be read."""
     reader = _reader(work.root, source)
     by_shard: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
         by_shard.setdefault(row["earlier_row"] // reader.shard_targets, []).append(row)
-    shards, place = [], {}
+    parts, place = [], {}
     for index, wanted in sorted(by_shard.items()):
         record = ShardRecord.from_json(work.root.read_json(source.product.record(index)))
         if any(row["record"] != record_digest(record) for row in wanted):
             raise _changed(source.product)
+        places = [row["earlier_row"] % reader.shard_targets for row in wanted]
         try:
             shard, status = reader.read(index, record.hashes)
         except StoreError as error:
@@ -191,13 +202,12 @@ def _read(work: ToJoin, source: Source, rows: list[dict[str, Any]], problems: di
             for row in wanted:
                 _note(problems, row["row"] - work.first, source.product, str(error))
             continue
-        places = [row["earlier_row"] % reader.shard_targets for row in wanted]
         if not (status[places] == Status.CODES[Status.STORED]).all():
             raise _changed(source.product)
         for row in wanted:
             place[row["row"] - work.first] = len(place)
-        shards.append(shard.take(places))
-    return _Part(same_cadences(shards), place) if shards else None
+        parts.append(Part.of(shard.take(places), settings))
+    return _Held(same_cadences(parts), place) if parts else None
 
 
 def _note(problems: dict[int, list[str]], star: int, product: Product, why: str) -> None:
@@ -205,43 +215,38 @@ def _note(problems: dict[int, list[str]], star: int, product: Product, why: str)
 
 
 def _alike(
-    work: ToJoin, parts: dict[Product, _Part | None], obstacles: Sequence[str], settings: SearchSettings,
-    problems: dict[int, list[str]],
-) -> Iterator[tuple[tuple[Product, ...], list[int]]]:  # fmt: skip
-    """Stars that have usable light curves in the same sectors, and are on the same CCD in each.
+    own: Product, parts: dict[Product, _Held], problems: dict[int, list[str]]
+) -> Iterator[tuple[tuple[Product, ...], list[int]]]:
+    """Stars that have usable light curves in the same sectors, their own first, and are on the same CCD in each.
 
     Such stars share cadences and systematics. A star that its own sector does not show is not joined.
     """
-    usable: dict[int, list[tuple[Product, int]]] = {}
-    for product, part in parts.items():
-        if part is None:
+    usable: dict[int, list[Product]] = {}
+    for product, held in parts.items():
+        if product == own:
             continue
-        why = relative_flux(part.shard, settings)[1]
-        for star, row in part.place.items():
-            if why[row]:
-                _note(problems, star, product, why[row])
-            elif obstacles[star]:
-                _note(problems, star, work.product, obstacles[star])
+        for star in held.place:
+            if held.obstacle(star):
+                _note(problems, star, product, held.obstacle(star))
+            elif parts[own].obstacle(star):
+                _note(problems, star, own, parts[own].obstacle(star))
             else:
-                usable.setdefault(star, []).append((product, _ccd(part.shard, row)))
+                usable.setdefault(star, [own]).append(product)
     groups: dict[tuple, list[int]] = {}
     for star in sorted(usable):
-        key = (_ccd(work.shard, star), *sorted(usable[star]))
-        groups.setdefault(key, []).append(star)
-    for (_, *kinds), stars in groups.items():
+        first, *others = usable[star]
+        products = (first, *sorted(others))
+        groups.setdefault(tuple((product, parts[product].ccd(star)) for product in products), []).append(star)
+    for kinds, stars in groups.items():
         yield tuple(product for product, _ in kinds), stars
 
 
-def _ccd(shard: Shard, row: int) -> int:
-    return 10 * shard.stars[row].camera + shard.stars[row].ccd
-
-
 def _search(
-    work: ToJoin, parts: list[_Part], products: tuple[Product, ...], stars: list[int], settings: Settings,
+    work: ToJoin, parts: list[_Held], products: tuple[Product, ...], stars: list[int], settings: Settings,
     classifier: Classifier, problems: dict[int, list[str]],
 ) -> Iterator[Joined]:  # fmt: skip
     """Search stars that are alike, some at a time."""
-    cadences = len(work.shard.time) + sum(len(part.shard.time) for part in parts)
+    cadences = sum(len(held.part.time) for held in parts)
     size = min(max(BATCH_VALUES // cadences, FEWEST), MOST)
     for begin in range(0, len(stars), size):
         batch = stars[begin : begin + size]
@@ -261,13 +266,13 @@ def _search(
 
 
 def _joined(
-    work: ToJoin, parts: list[_Part], products: tuple[Product, ...], stars: list[int], settings: Settings,
+    work: ToJoin, parts: list[_Held], products: tuple[Product, ...], stars: list[int], settings: Settings,
     classifier: Classifier,
 ) -> Joined:  # fmt: skip
     """Events of some stars, of which every light curve is usable."""
-    shards = [work.shard.take(stars), *(part.of(stars) for part in parts)]
-    whole, found = classify_stitched(shards, settings, classifier)
-    numbers = [work.product.sector, *(product.sector for product in products)]
+    whole = join([held.of(stars) for held in parts], settings.search)
+    found = classify_stitched(whole, settings, classifier)
+    numbers = [product.sector for product in products]
     sectors = tuple(sorted(numbers[k] for k in whole.used))
     if len(sectors) < 2:
         raise InputError(f"sectors {sector_ranges(numbers)} hold the same time")

@@ -46,5 +46,6 @@ def wholes(curves: list[Curve]) -> list[Whole]:
 def classify(curve: Curve, settings: Settings, classifier: Classifier) -> Classified:
     """One light curve, or all of a star as one, through search and network."""
     if isinstance(curve, Whole):
-        return classify_stitched([part.shard() for part in curve.parts], settings, classifier)[1]
+        whole = stitch([part.shard() for part in curve.parts], settings.search)
+        return classify_stitched(whole, settings, classifier)
     return classify_shard(curve.shard(), settings, classifier)

@@ -252,10 +252,10 @@ def test_a_store_out_of_reach_fails_the_shard(root, monkeypatch):
 def test_a_star_that_cannot_be_joined_keeps_its_own_result(root, monkeypatch, undisturbed):
     classify = joined.classify_stitched
 
-    def failing(parts, settings, classifier):
-        if any(star.target_id == QUIET for star in parts[0].stars):
+    def failing(whole, settings, classifier):
+        if any(star.target_id == QUIET for star in whole.shard.stars):
             raise ZeroDivisionError("division by zero")
-        return classify(parts, settings, classifier)
+        return classify(whole, settings, classifier)
 
     monkeypatch.setattr(joined, "classify_stitched", failing)
     summary = sweep(root)
