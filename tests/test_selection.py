@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from larun.selection import level_and_scatter, median, select
+from larun.selection import even_median, level_and_scatter, median, select
 
 
 @pytest.mark.parametrize("kind", ["compiled", "python"])
@@ -24,6 +24,13 @@ def test_scatter_of_a_normal_distribution(function):
 
 def test_nothing_finite_gives_nan():
     assert np.isnan(level_and_scatter(np.full(5, np.nan), np.empty(5))).all()
+
+
+@pytest.mark.parametrize("function", [even_median, even_median.py_func])
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 23, 24, 101])
+def test_even_median_is_numpys(function, n):
+    values = np.random.default_rng(n).standard_normal(n).astype(np.float32)
+    assert function(values.copy()) == np.median(values)
 
 
 def test_median_of_odd_count_is_numpys():

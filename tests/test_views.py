@@ -231,18 +231,12 @@ def test_kernels_agree_with_their_python_source(time, monkeypatch):
     arguments = (thin, flux, flux, PERIOD, EPOCH, DURATION_H / 24, DEPTH, 0.5)
     compiled, interpreted = np.zeros(VIEW_LENGTH, np.float32), np.zeros(VIEW_LENGTH, np.float32)
     views.event_view(*arguments, compiled)
-    kernels = ("_median_bins", "_median", "_fill_empty", "_scale", "_compress", "_sector_view",
+    kernels = ("_median_bins", "even_median", "_fill_empty", "_scale", "_compress", "_sector_view",
                "point_to_point_scatter")  # fmt: skip
     for name in kernels:
         monkeypatch.setattr(views, name, getattr(views, name).py_func)
     views.event_view.py_func(*arguments, interpreted)
     assert interpreted == pytest.approx(compiled, abs=1e-6)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 8, 23, 24, 101])
-def test_median_is_numpys(n):
-    values = np.random.default_rng(n).standard_normal(n).astype(np.float32)
-    assert views._median(values.copy()) == pytest.approx(np.median(values), abs=1e-7)
 
 
 def test_a_shard_of_many_stars_is_its_stars_one_by_one(time):
@@ -255,3 +249,13 @@ def test_a_shard_of_many_stars_is_its_stars_one_by_one(time):
     for row in range(3):
         alone = views.shard_views(one, np.array([0]), flux[row : row + 1], flux[row : row + 1], event())
         assert np.array_equal(alone[0], together[row])
+    events = event().repeat(4)
+    events["period_d"][1:] = (1.1 * PERIOD, np.nan, PERIOD)
+    events["t0_btjd"][3] = np.nan
+    star = np.array([2, 0, 2, 1])
+    several = views.shard_views(shard, star, flux, flux[star], events)
+    for k in range(4):
+        alone = views.shard_views(shard, star[k : k + 1], flux, flux[star[k : k + 1]], events[k : k + 1])
+        assert np.array_equal(alone[0], several[k])
+    assert not several[3].any()
+    assert several[:3].any(axis=1).all()
