@@ -16,7 +16,7 @@ from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 from larun.survey.repair import repairable
 from tests.loopback import Faults, Library, Loopback
 
-HASTE = {"backoff_s": 0.01, "max_backoff_s": 1.0, "read_timeout_s": 0.4, "connect_timeout_s": 2.0, "attempts": 3,
+HASTE = {"backoff_s": 0.01, "max_backoff_s": 1.0, "read_timeout_s": 1.0, "connect_timeout_s": 2.0, "attempts": 3,
          "patience_s": 3.0, "requests_per_s": 2000.0, "outage_failures": 3}  # fmt: skip
 SOUND = ("all-nan", "short-table")
 """What an archive may really hold: whole files with right checksums and too few good cadences."""
