@@ -179,13 +179,18 @@ class Shard:
         if np.array_equal(rows, np.arange(len(self))):
             return self
         changes = {
-            f.name: getattr(self, f.name)[rows]
+            f.name: _rows_of(getattr(self, f.name), rows)
             for f in fields(self)
             if isinstance(getattr(self, f.name), np.ndarray) and getattr(self, f.name).ndim == 2
         }
         values = {f.name: getattr(self, f.name) for f in fields(self)} | changes
         values["stars"] = tuple(self.stars[i] for i in rows)
         return Shard(**values)
+
+
+def _rows_of(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows of an array; of one that repeats a value without holding it, such as what was not read, it still does."""
+    return values[rows] if any(values.strides) else np.broadcast_to(values[0, 0], (len(rows), values.shape[1]))
 
 
 @njit(cache=True, nogil=True)

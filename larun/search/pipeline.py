@@ -19,6 +19,9 @@ from larun.search.prepare import relative_flux
 from larun.search.restore import restore_transits
 from larun.units import SECONDS_PER_DAY
 
+NOT_SEARCHED = ("flux_err", "background")
+"""Arrays of a shard that search, vetting and network do not look at."""
+
 
 @dataclass(frozen=True)
 class Searched:

@@ -226,6 +226,21 @@ class Encoding:
                 self._decompress(chunk, place)
         return values[:rows]
 
+    def decode_rows(self, data: bytes | None, rows: np.ndarray) -> np.ndarray:
+        """Values of the given rows of an object, in their order; only the chunks that hold them are decoded.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            The object is damaged, as far as it is decoded.
+        """
+        chunks, step = self.split(data), self.chunk_shape[0]
+        values = np.empty((len(rows), *self.shard_shape[1:]), self.dtype)
+        for number in np.unique(rows // step):
+            inside = rows // step == number
+            values[inside] = self.decode_chunk(chunks[number])[rows[inside] % step]
+        return values
+
     def _compress(self, values: np.ndarray, scratch: np.ndarray) -> bytes | None:
         """Encode a whole chunk; None where it does not decode to the same bits."""
         first, second = scratch[: self.chunk_bytes], scratch[self.chunk_bytes :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     import lightkurve
     import xarray
 
-_IN_SHARD = frozenset(array.name for array in SHARD_ARRAYS)
+_IN_SHARD = tuple(array.name for array in SHARD_ARRAYS)
+_ALONG_TIME = tuple(array.name for array in CADENCE_ARRAYS)
 _READERS = 4
 """Arrays that are read at once."""
 
@@ -66,7 +68,9 @@ def open_sector(root: Root, product: Product) -> xarray.Dataset:
     return dataset.set_coords(sorted(SECTOR_COORDINATES & set(dataset.variables)))
 
 
-def read_shard(root: Root, plan: Plan, index: int, hashes: dict[str, str] | None = None) -> tuple[Shard, np.ndarray]:
+def read_shard(
+    root: Root, plan: Plan, index: int, hashes: dict[str, str] | None = None, without: Collection[str] = ()
+) -> tuple[Shard, np.ndarray]:
     """Read one shard.
 
     Parameters
@@ -79,6 +83,8 @@ def read_shard(root: Root, plan: Plan, index: int, hashes: dict[str, str] | None
         Number of the shard.
     hashes : dict, optional
         SHA-256 per array, as in the shard's record; the objects that are decoded must have them.
+    without : collection of str
+        Arrays of `larun.schema.FLUX_ARRAYS` that are not read; they are NaN.
 
     Returns
     -------
@@ -94,7 +100,7 @@ def read_shard(root: Root, plan: Plan, index: int, hashes: dict[str, str] | None
     StoreError
         The store says that a target is stored and its data are gone, or what is read is not what was written.
     """
-    return ShardReader.of(root, plan).read(index, hashes)
+    return ShardReader.of(root, plan).read(index, hashes, without=without)
 
 
 @dataclass(frozen=True)
@@ -132,29 +138,49 @@ class ShardReader:
         sizes = len(plan.targets), plan.shard_targets
         return cls(root, plan.product, plan.grid, *sizes, plan.time_format, encodings_of(root, plan))
 
-    def read(self, index: int, hashes: dict[str, str] | None = None) -> tuple[Shard, np.ndarray]:
-        """Read one shard; see `read_shard`."""
-        rows = dict.fromkeys(_IN_SHARD, min(self.n_targets - index * self.shard_targets, self.shard_targets))
-        rows |= {array.name: len(self.grid.time) for array in CADENCE_ARRAYS}
+    def read(
+        self,
+        index: int,
+        hashes: dict[str, str] | None = None,
+        rows: np.ndarray | None = None,
+        without: Collection[str] = (),
+    ) -> tuple[Shard, np.ndarray]:
+        """Read one shard, or some of its stars; see `read_shard`.
+
+        Parameters
+        ----------
+        index, hashes, without
+            As there.
+        rows : (star,) int, optional
+            Rows of the shard, in the order wanted; by default all.
+        """
+        n = min(self.n_targets - index * self.shard_targets, self.shard_targets)
+        wanted = [name for name in (*_IN_SHARD, *_ALONG_TIME) if name not in without]
 
         def read(name: str) -> tuple[np.ndarray, str]:
             """Values of an array, and the hash of the very bytes that they were decoded from."""
             data = _read_object(self.root, object_path(self.product, name, index if name in _IN_SHARD else 0))
+            encoding = self.encodings[name]
             with _reading(self.root, self.product):
-                return self.encodings[name].decode(data, rows[name]), object_hash(data)
+                if name in _ALONG_TIME:
+                    values = encoding.decode(data, len(self.grid.time))
+                else:
+                    values = encoding.decode(data, n) if rows is None else encoding.decode_rows(data, rows)
+                return values, object_hash(data)
 
         with ThreadPoolExecutor(_READERS) as pool:
-            found = dict(zip(rows, pool.map(read, rows), strict=True))
+            found = dict(zip(wanted, pool.map(read, wanted), strict=True))
         columns = {name: values for name, (values, _) in found.items()}
         times = {"time": self.grid.time, "cadence_no": self.grid.cadence_no}
         altered = [name for name, planned in times.items() if not np.array_equal(columns[name], planned)]
-        altered += [name for name, expected in (hashes or {}).items() if found[name][1] != expected]
+        altered += [name for name, hashed in (hashes or {}).items() if name in found and found[name][1] != hashed]
         if altered:
             raise StoreError(
                 f"{', '.join(altered)} of shard {index} in {self.root.url_of(self.product.zarr)} are not what was "
                 f"written: objects are missing or damaged. Delete {self.product.record(index)} and ingest again; if it "
                 "is `time` or `cadence_no`, delete the sector's folder."
             )
+        columns |= dict.fromkeys(without, np.broadcast_to(np.float32(np.nan), columns["flux"].shape))
         return _shard(self.root, self.product, columns, self.time_format)
 
 

@@ -19,6 +19,7 @@ from larun.objects import Root
 from larun.paths import Product
 from larun.plan import load_plan
 from larun.schema import Status
+from larun.search.pipeline import NOT_SEARCHED
 from larun.search.rows import same_signal
 from larun.search.stitch import Part, join, same_cadences
 from larun.store.reading import ShardReader
@@ -192,9 +193,9 @@ def _read(
         record = ShardRecord.from_json(work.root.read_json(source.product.record(index)))
         if any(row["record"] != record_digest(record) for row in wanted):
             raise _changed(source.product)
-        places = [row["earlier_row"] % reader.shard_targets for row in wanted]
+        places = np.array([row["earlier_row"] % reader.shard_targets for row in wanted])
         try:
-            shard, status = reader.read(index, record.hashes)
+            shard, status = reader.read(index, record.hashes, places, NOT_SEARCHED)
         except StoreError as error:
             if not is_damage(error):
                 raise
@@ -202,11 +203,11 @@ def _read(
             for row in wanted:
                 _note(problems, row["row"] - work.first, source.product, str(error))
             continue
-        if not (status[places] == Status.CODES[Status.STORED]).all():
+        if not (status == Status.CODES[Status.STORED]).all():
             raise _changed(source.product)
         for row in wanted:
             place[row["row"] - work.first] = len(place)
-        parts.append(Part.of(shard.take(places), settings))
+        parts.append(Part.of(shard, settings))
     return _Held(same_cadences(parts), place) if parts else None
 
 

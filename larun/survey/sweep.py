@@ -27,6 +27,7 @@ from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan, load_plan
 from larun.schema import CANDIDATE_COLUMNS, DETECTION_COLUMNS, SEARCHED, SECTOR_COLUMNS, Status
+from larun.search.pipeline import NOT_SEARCHED
 from larun.store.publish import publish
 from larun.store.reading import products, read_shard
 from larun.store.tables import read_table, write_table
@@ -195,7 +196,7 @@ def sweep_shards(work: SweepWork) -> dict[str, int]:
 def detect(work: SweepWork, plan: Plan, index: int, classifier: Classifier) -> dict[str, Any]:
     """Detections of one shard, columns of `larun.schema.DETECTION_COLUMNS`: every target has at least one row."""
     record = ledger.read_record(work.root, plan, index)
-    shard, _ = read_shard(work.root, plan, index, record.hashes)
+    shard, _ = read_shard(work.root, plan, index, record.hashes, NOT_SEARCHED)
     stored = np.array([o.status == Status.STORED for o in record.outcomes])
     found = classify_shard(shard, work.settings, classifier, stored)
     joined: list[Joined] = []

@@ -82,6 +82,8 @@ def test_objects_are_those_that_zarr_writes(array):
         back = encoding.decode(data, len(expected))
         assert back.dtype == expected.dtype
         assert back.tobytes() == expected.tobytes()
+        rows = np.random.default_rng(0).permutation(len(expected))[:2]
+        assert encoding.decode_rows(data, rows).tobytes() == expected[rows].tobytes()
 
 
 @pytest.mark.parametrize("compression", [("lz4", 9, "bitshuffle"), ("zstd", 1, "shuffle"), ("zlib", 3, "noshuffle")])
@@ -166,6 +168,8 @@ def test_damage_is_refused():
     for bad in damaged(data, encoding):
         with pytest.raises((ValueError, RuntimeError)):
             encoding.decode(bad, SHARD)
+        with pytest.raises((ValueError, RuntimeError)):
+            encoding.decode_rows(bad, np.arange(SHARD))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from larun.objects import Root
 from larun.paths import Product
 from larun.plan import load_plan
 from larun.schema import FLUX_ARRAYS, SECTOR_ARRAYS
-from larun.store.reading import find_target, light_curve, open_sector, products, read_rows, read_shard
+from larun.store.reading import ShardReader, find_target, light_curve, open_sector, products, read_rows, read_shard
 from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
 
 TICS = range(41, 47)
@@ -160,6 +160,28 @@ def test_data_are_those_of_the_record(root, tmp_path):
     with pytest.raises(StoreError, match=r"^background, tmag of shard 0 .*records/000000\.json and ingest again"):
         read_shard(copy, plan, 0, hashes)
     read_shard(copy, plan, 1, read_record(copy, plan, 1).hashes)
+
+
+def test_some_stars_of_a_shard_without_what_is_not_wanted(root, tmp_path):
+    copy = copy_of(root, tmp_path)
+    plan = load_plan(copy, PRODUCT)
+    hashes = read_record(copy, plan, 0).hashes
+    whole, codes = read_shard(copy, plan, 0, hashes)
+    for name in ("flux_err", "background"):
+        copy.delete(f"{PRODUCT.zarr}/{name}/c/0/0")
+    rows = np.array([3, 0])
+    some, status = ShardReader.of(copy, plan).read(0, hashes, rows, ("flux_err", "background"))
+    assert some.stars == (whole.stars[3], whole.stars[0])
+    for name in ("flux", "quality", "time_correction", "centroid_col", "centroid_row"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(whole, name)[rows])
+    np.testing.assert_array_equal(status, codes[rows])
+    np.testing.assert_array_equal(some.time, whole.time)
+    for shard in (some, some.take([1])):
+        assert shard.background.shape == shard.flux.shape
+        assert np.isnan(shard.background).all()
+        assert not any(shard.flux_err.strides), "takes no memory"
+    with pytest.raises(StoreError, match=r"^flux_err of shard 0"):
+        ShardReader.of(copy, plan).read(0, hashes, rows, ("background",))
 
 
 def test_a_store_out_of_reach_is_not_called_damaged(root, monkeypatch):
