@@ -19,15 +19,10 @@ from larun.objects import Root
 from larun.paths import Product
 from larun.store import lease
 from larun.store.publish import published
+from larun.store.reading import products
+from larun.survey.current import is_ingested, is_published, joined_others
 from larun.survey.deferral import clear_deferral, note_deferral
-from larun.survey.discover import (
-    has_unreachable,
-    is_ingested,
-    is_published,
-    sectors_to_do,
-    sectors_to_repair,
-    sweeps_to_match,
-)
+from larun.survey.discover import has_unreachable, sectors_to_do, sectors_to_repair, sweeps_to_match
 from larun.survey.known import match_sweep, update_catalogues
 from larun.survey.offered import offered_product
 
@@ -63,7 +58,8 @@ def nightly(
     dict
         `sectors`: one per sector that was brought up to date, with `product`, `ingest` and `sweep` (what the two flows
         return; `ingest` is None where nothing was missing) and `matches`; `failed`: `product` and `reason` of those
-        that could not be repaired; `catalogues`: what became of each.
+        that could not be repaired; `catalogues`: what became of each; `joined_others`: sectors whose published sweep
+        joined other light curves than it would now, see `larun.survey.current.joined_others`.
 
     Raises
     ------
@@ -105,18 +101,19 @@ class _Night:
     failed: list[dict[str, str]] = field(default_factory=list)
     catalogues: list[dict[str, Any]] = field(default_factory=list)
     deferred: list[str] = field(default_factory=list)
+    again: frozenset[Product] = frozenset()
 
     def find(self) -> list[Product]:
         """Sectors of this night; where no archive answers only those that need none."""
         agenda = sectors_to_do(self.root, self.sources.archives, self.settings)
-        wanted = self.settings.nightly.sectors_per_night
+        found = agenda.tonight(self.settings.nightly.sectors_per_night)
+        self.again = frozenset(found).intersection(agenda.to_sweep_again)
         if agenda.unreachable:
             begun = ", ".join(map(str, agenda.to_ingest)) or "no sector"
             self.deferred.append(
                 f"No archive says which sectors there are, {begun} is ingested in part. Reason: {agenda.unreachable}"
             )
-            return list(agenda.to_sweep[:wanted])
-        found = agenda.tonight(wanted)
+            return list(found)
         # A sector that waits for its sweep is repaired when its turn comes.
         repairable = [p for p in sectors_to_repair(self.root, self.settings) if p not in agenda.to_sweep]
         found = tuple(dict.fromkeys((*found, *repairable)))
@@ -134,10 +131,11 @@ class _Night:
                 self.deferred.append(f"{product} was not begun.")
         except RunDeferred as error:
             self.deferred.append(str(error))
-        if not is_ingested(self.root, product) or (is_published(self.root, product) and not asked_for):
+        swept = is_published(self.root, product) and product not in self.again
+        if not is_ingested(self.root, product) or (swept and not asked_for):
             return
-        swept = sweep_product(self.settings, product)
-        self.sectors[str(product)] = {"product": str(product), "ingest": ingested, "sweep": swept, "matches": None}
+        summary = sweep_product(self.settings, product)
+        self.sectors[str(product)] = {"product": str(product), "ingest": ingested, "sweep": summary, "matches": None}
 
     def _ingest(self, product: Product, complete: bool, asked_for: bool) -> dict[str, Any] | None:
         """Bring what is missing of a sector into the store, or what was out of reach in an earlier run."""
@@ -178,4 +176,9 @@ class _Night:
             note_deferral(self.root, WORK, reason)
             raise RunDeferred(f"the night is deferred; brought up to date: {done}. {reason}")
         clear_deferral(self.root, WORK)
-        return {"sectors": list(self.sectors.values()), "failed": self.failed, "catalogues": self.catalogues}
+        return {
+            "sectors": list(self.sectors.values()),
+            "failed": self.failed,
+            "catalogues": self.catalogues,
+            "joined_others": [str(product) for product in joined_others(self.root, products(self.root))],
+        }

@@ -195,6 +195,10 @@ def nightly(
         _print_sweep(done["sweep"], settings.sweep.stitch)
     if not result["sectors"]:
         typer.echo("nothing is new: every sector that the archives hold is ingested and swept")
+    if result["joined_others"]:
+        after = "nights" if settings.sweep.stitch else "nights with --stitch"
+        waiting = ", ".join(result["joined_others"])
+        typer.echo(f"earlier sectors were changed since these were swept; {after} sweep them again: {waiting}")
     _print_failed(result["failed"])
     for catalogue in result["catalogues"]:
         if catalogue["reason"]:

@@ -74,18 +74,24 @@ def _print_sector(found: dict[str, Any]) -> None:
         print_table(f"not stored{more}", ("target", "status", "reason"), rows)
     repairable = found["status"]["unreachable"] + found["status"]["corrupt"]
     if repairable:
-        which = f"--sector {found['sector']}" + ("" if found["mission"] == "tess" else f" --mission {found['mission']}")
-        typer.echo(f"`larun ingest --repair {which}` asks again for {repairable} targets")
+        typer.echo(f"`larun ingest --repair {_named(found)}` asks again for {repairable} targets")
     if found["unfinished_repairs"]:
         typer.echo(f"repairs that were broken off, or are under way: shards {_listed(found['unfinished_repairs'])}")
     sweep = found["published"]
     if sweep:
         old = "" if found["published_is_current"] else "; the sector was changed since, sweep it again"
+        if not old and not found["joined_is_current"]:
+            old = f"; earlier sectors changed since, `larun sweep --stitch {_named(found)}` joins them as they are now"
         joined = f", {counted(sweep['n_joined'], 'target')} joined with earlier sectors" if sweep.get("joined") else ""
         found = counted(sweep.get("n_candidates", "?"), "candidate")
         typer.echo(f"published: sweep {sweep['run']}, {found}{joined}{old}")
     else:
         typer.echo("no sweep is published")
+
+
+def _named(found: dict[str, Any]) -> str:
+    """Options that name a sector."""
+    return f"--sector {found['sector']}" + ("" if found["mission"] == "tess" else f" --mission {found['mission']}")
 
 
 def _print_survey(told: dict[str, Any]) -> None:

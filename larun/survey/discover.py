@@ -14,13 +14,12 @@ from larun.config import Settings
 from larun.errors import ArchiveError, ArchiveOutage, ArchiveRefused, InputError, NotInStore
 from larun.objects import Root
 from larun.paths import Product
-from larun.plan import load_plan
 from larun.schema import Status
 from larun.store.publish import published
 from larun.store.reading import products
 from larun.survey import snapshots
 from larun.survey.archives import listing_archives
-from larun.survey.sweep import records_digest
+from larun.survey.current import is_ingested, is_published, joined_others
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +40,9 @@ class Agenda:
         Sectors that archives offer and that the store lacks or holds in part; those in part first, then the newest.
     to_sweep : tuple of Product
         Sectors that are ingested and whose published sweep is missing or older than what is stored; newest first.
+    to_sweep_again : tuple of Product
+        Sectors whose published sweep joined other light curves than it would now; newest first. Only where the
+        settings ask to join sectors: else their candidates would be replaced by those of plain sweeps.
     unreachable : str
         Why archives could not say what they hold; empty where they could. `to_ingest` is then what the store alone
         knows to be in part.
@@ -48,11 +50,17 @@ class Agenda:
 
     to_ingest: tuple[Product, ...]
     to_sweep: tuple[Product, ...]
+    to_sweep_again: tuple[Product, ...] = ()
     unreachable: str = ""
 
     def tonight(self, sectors: int) -> tuple[Product, ...]:
-        """The first so many sectors: what was begun comes before what is new, and sweeping before fetching."""
-        return tuple(dict.fromkeys((*self.to_sweep, *self.to_ingest)))[:sectors]
+        """The first so many sectors that can be done.
+
+        What was begun comes before what is new, sweeping before fetching, and what is new before what was done. Where
+        no archive answers nothing is fetched.
+        """
+        to_ingest = () if self.unreachable else self.to_ingest
+        return tuple(dict.fromkeys((*self.to_sweep, *to_ingest, *self.to_sweep_again)))[:sectors]
 
 
 def sectors_to_do(root: Root, archives: Sequence[Archive], settings: Settings) -> Agenda:
@@ -88,16 +96,19 @@ def sectors_to_do(root: Root, archives: Sequence[Archive], settings: Settings) -
         for sector in set(offered).difference(named)
         if sector >= settings.nightly.first_sector and (sector not in held or sector in unfinished)
     ]
+    to_sweep = [
+        held[sector]
+        for sector in sorted(held, reverse=True)
+        if sector not in unfinished and not is_published(root, held[sector])
+    ]
+    swept = [product for sector, product in held.items() if sector not in unfinished and product not in to_sweep]
     return Agenda(
         to_ingest=tuple(
             Product(MISSION, sector, *kind)
             for sector in sorted(lacking, key=lambda sector: (sector not in unfinished, -sector))
         ),
-        to_sweep=tuple(
-            held[sector]
-            for sector in sorted(held, reverse=True)
-            if sector not in unfinished and not is_published(root, held[sector])
-        ),
+        to_sweep=tuple(to_sweep),
+        to_sweep_again=joined_others(root, swept) if settings.sweep.stitch else (),
         unreachable=unreachable,
     )
 
@@ -198,35 +209,6 @@ def holds_named_stars(root: Root, product: Product) -> bool:
     except NotInStore:
         return False
     return origin.get("source", "").endswith(NAMED_STARS)
-
-
-def is_ingested(root: Root, product: Product) -> bool:
-    """Whether every shard of a sector has its record, and no repair of one broke off."""
-    try:
-        fields = root.read_json(product.plan_json)["fields"]
-    except NotInStore:
-        return False
-    shards = -(-fields["n_targets"] // fields["shard_targets"])
-    return len(ledger.recorded(root, product)) == shards and not ledger.unfinished_repairs(root, product)
-
-
-def is_published(root: Root, product: Product) -> bool:
-    """Whether readers see a sweep of what is stored of a sector now, by whatever settings and model.
-
-    The records are read only where one was written after the sweep began.
-    """
-    run = published(root)["sectors"].get(str(product), {}).get("run")
-    if run is None:
-        return False
-    swept = paths.run_settings(product, run)
-    folder, _, name = swept.rpartition("/")
-    if 0 < root.changed(product.records, ".json") < root.changed(folder, name):
-        return True
-    try:
-        made_with = root.read_json(swept)["records_digest"]
-    except NotInStore:
-        return False
-    return made_with == records_digest(root, load_plan(root, product))
 
 
 def sweeps_to_match(root: Root, settings: Settings) -> list[tuple[Product, str]]:

@@ -13,8 +13,8 @@ from larun.objects import Root
 from larun.paths import Product
 from larun.store.lease import is_free
 from larun.store.publish import published
+from larun.survey.current import is_published, joined_others
 from larun.survey.deferral import deferrals
-from larun.survey.discover import is_published
 
 
 def survey_state(root: Root, products: Sequence[Product]) -> dict[str, Any]:
@@ -34,16 +34,30 @@ def survey_state(root: Root, products: Sequence[Product]) -> dict[str, Any]:
         the notes of work that goes on later.
     """
     notes = {note.work: asdict(note) for note in deferrals(root)}
+    old = joined_others(root, products)
     return {
         "root": root.url,
-        "sectors": [sector_state(root, product, notes.get(str(product))) for product in products],
+        "sectors": [sector_state(root, p, notes.get(str(p)), p not in old) for p in products],
         "leases": leases(root),
         "deferred": list(notes.values()),
     }
 
 
-def sector_state(root: Root, product: Product, deferred: dict[str, Any] | None = None) -> dict[str, Any]:
+def sector_state(
+    root: Root, product: Product, deferred: dict[str, Any] | None = None, joined_is_current: bool = True
+) -> dict[str, Any]:
     """State of one sector.
+
+    Parameters
+    ----------
+    root : Root
+        Survey root.
+    product : Product
+        The sector.
+    deferred : dict, optional
+        Note of a run that goes on later.
+    joined_is_current : bool
+        Whether its sweep joined the light curves that one of now would; see `larun.survey.current.joined_others`.
 
     Returns
     -------
@@ -52,8 +66,8 @@ def sector_state(root: Root, product: Product, deferred: dict[str, Any] | None =
         targets per status and per archive that delivered them; ``reasons`` why targets are not stored, each with an
         example; ``failures``, every such target; ``outside``, stored targets of which cadences off the sector's grid
         were left out; ``unfinished_repairs``, shards; ``deferred``, the note of a run that goes on later, or None;
-        ``published``, the summary of the sweep that readers see, or None, and ``published_is_current``, whether it is
-        of what is stored now.
+        ``published``, the summary of the sweep that readers see, or None; ``published_is_current``, whether it is
+        of what is stored of the sector now, and ``joined_is_current``, whether also of what is of earlier ones.
     """
     counts = ledger.counts(root, product)
 
@@ -88,6 +102,7 @@ def sector_state(root: Root, product: Product, deferred: dict[str, Any] | None =
         "deferred": deferred,
         "published": published(root)["sectors"].get(str(product)),
         "published_is_current": is_published(root, product),
+        "joined_is_current": joined_is_current,
     }
 
 

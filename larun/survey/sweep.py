@@ -57,6 +57,7 @@ class SweepRun:
     config_digest: str
     n_shards: int
     earlier: tuple[Source, ...] = ()
+    earlier_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ def start_sweep(root: Root, product: Product, settings: Settings) -> SweepRun:
         config_digest=config_digest,
         n_shards=plan.n_shards,
         earlier=earlier.sources,
+        earlier_digest=earlier.digest,
     )
     if earlier.sources:
         earlier.write(root, product, run.run)
@@ -327,6 +329,9 @@ def finish_sweep(root: Root, run: SweepRun, settings: Settings) -> dict[str, Any
         "n_targets": best.num_rows,
         "n_events": detections.num_rows,
         "n_candidates": len(columns["rank"]),
+        # As asked, also where there was nothing to join and the run is that of a plain sweep.
+        "stitch_sectors": settings.sweep.stitch_sectors if settings.sweep.stitch else 1,
+        "earlier_digest": run.earlier_digest,
         "joined": [str(source.product) for source in run.earlier],
         "n_joined": len(pc.unique(detections.filter(pc.greater(detections["n_sectors"], 1))["target"])),
         "n_not_joined": pc.sum(pc.not_equal(best["not_joined"], ""), min_count=0).as_py(),

@@ -12,6 +12,7 @@ from larun.cli import app
 from larun.ledger import ShardRecord, TargetOutcome, write_record
 from larun.objects import Root
 from larun.store import lease
+from larun.store.publish import publish
 from larun.store.sector import create_sector
 from larun.survey import snapshots
 from larun.survey.deferral import note_deferral
@@ -83,6 +84,15 @@ def test_a_repair_that_broke_off(root):
     root.write_json(PRODUCT.repair(1), {})
     assert status(root, "--json")["sectors"][0]["unfinished_repairs"] == [1]
     assert "repairs that were broken off, or are under way: shards 1" in status(root)
+
+
+@pytest.mark.parametrize("current", [True, False])
+def test_a_sweep_that_joined_what_has_changed(root, monkeypatch, current):
+    publish(root, PRODUCT, "r1", {"n_candidates": 3, "n_joined": 2, "joined": ["tess/s0000/spoc-120s"]})
+    monkeypatch.setattr("larun.survey.state.is_published", lambda *_: True)
+    monkeypatch.setattr("larun.survey.state.joined_others", lambda *_: () if current else (PRODUCT,))
+    assert status(root, "--json")["sectors"][0]["joined_is_current"] is current
+    assert ("`larun sweep --stitch --sector 1` joins them as they are now" in status(root)) is not current
 
 
 def test_what_was_deferred(root):

@@ -19,10 +19,10 @@ from larun.paths import Product
 from larun.plan import ListOrigin
 from larun.store.publish import publish
 from larun.store.sector import create_sector
+from larun.survey.current import is_ingested
 from larun.survey.deferral import clear_deferral, deferrals, note_deferral
 from larun.survey.discover import (
     holds_named_stars,
-    is_ingested,
     offered_sectors,
     require_offered,
     sectors_to_do,
