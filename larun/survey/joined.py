@@ -29,7 +29,7 @@ from larun.units import to_btjd
 
 log = logging.getLogger(__name__)
 
-HELD_BYTES = 200e6
+HELD_BYTES = 130e6
 """Light curves of earlier sectors that are in memory at once; the stars of a shard are joined in so many turns."""
 
 BATCH_VALUES = 4_000_000
@@ -37,8 +37,8 @@ FEWEST, MOST = 16, 64
 """Stars that are searched at once: as many as have so many cadences together, within limits. Sixteen share the
 registers of the box search."""
 
-_BYTES_OF_A_CADENCE = 28
-"""Seven arrays of four bytes."""
+_BYTES_OF_A_CADENCE = 16
+"""Four arrays of four bytes, see `larun.search.stitch.Part`."""
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,11 @@ def _turns(work: ToJoin) -> Iterator[list[dict[str, Any]]]:
     turn: list[dict[str, Any]] = []
     held, star = 0, None
     for row in work.rows:
-        if held > HELD_BYTES and row["row"] != star:
-            yield turn
-            turn, held = [], 0
+        if row["row"] != star:
+            if held > HELD_BYTES:
+                yield turn
+                turn, held = [], 0
+            held += _BYTES_OF_A_CADENCE * len(work.shard.time)
         star = row["row"]
         turn.append(row)
         held += _BYTES_OF_A_CADENCE * cadences[_product(work, row)]

@@ -28,6 +28,7 @@ from larun.lightcurve import CadenceGrid
 from larun.objects import Root
 from larun.paths import Product
 from larun.plan import Plan, load_plan
+from larun.schema import Status
 from larun.store.sector import SHARD_ARRAYS, create_sector, object_path
 from larun.survey.archives import open_archives
 from larun.survey.ingest import IngestWork, ingest_shards, start_ingest
@@ -64,8 +65,11 @@ def seed_sector(root: Root, cadence_s: int) -> Plan:
     return load_plan(root, product)
 
 
-def tile(seed_root: Root, seed: Plan, root: Root, targets: int, sector: int = 1) -> Plan:
-    """A sector of at least `targets` stars, in whole shards, that repeats the one shard of another."""
+def tile(seed_root: Root, seed: Plan, root: Root, targets: int, sector: int = 1, held: int = SHARD) -> Plan:
+    """A sector of at least `targets` stars, in whole shards, that repeats the one shard of another.
+
+    Of each shard only the first `held` stars count as stored.
+    """
     later = round((sector - 1) * APART_D * SECONDS_PER_DAY / seed.product.cadence_s)
     grid = CadenceGrid(seed.grid.first + later, seed.grid.time + later * seed.product.cadence_s / SECONDS_PER_DAY)
     record = ledger.read_record(seed_root, seed, 0)
@@ -85,7 +89,10 @@ def tile(seed_root: Root, seed: Plan, root: Root, targets: int, sector: int = 1)
                 place = Path(root.full(object_path(plan.product, array.name, k)))
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.link(source, place)
-        outcomes = tuple(replace(o, target_id=o.target_id + k * ID_STEP) for o in record.outcomes)
+        outcomes = tuple(
+            replace(o, target_id=o.target_id + k * ID_STEP, status=o.status if place < held else Status.ABSENT)
+            for place, o in enumerate(record.outcomes)
+        )
         ledger.write_record(root, plan.product, replace(record, plan_digest=plan.digest, shard=k, outcomes=outcomes))
     return plan
 
@@ -164,19 +171,21 @@ def measure(sizes: dict[int, list[int]], workers: int) -> dict:
     return result
 
 
-def measure_stitched(sectors: int, targets: int, cadence_s: int, workers: int) -> dict:
-    """Sweep the last of some sectors of the same stars, alone and joined with the others."""
+def measure_stitched(sectors: int, targets: int, joined: int, cadence_s: int, workers: int) -> dict:
+    """Sweep the last of some sectors of the same stars, alone and joined with the others, which hold some a shard."""
     with tempfile.TemporaryDirectory() as folder:
         seed_root, root = Root(f"{folder}/seed"), Root(f"{folder}/root")
         seed = seed_sector(seed_root, cadence_s)
-        plans = [tile(seed_root, seed, root, targets, sector) for sector in range(1, sectors + 1)]
-        alone, joined = (sweep(root, plans[-1], workers, n) for n in (1, sectors))
-    spent = joined["cpu_ms_per_target"] - alone["cpu_ms_per_target"]
-    more = spent * joined["targets"] / joined["joined_targets"]
+        for sector in range(1, sectors):
+            tile(seed_root, seed, root, targets, sector, joined)
+        plan = tile(seed_root, seed, root, targets, sectors)
+        alone, stitched = (sweep(root, plan, workers, n) for n in (1, sectors))
+    spent = stitched["cpu_ms_per_target"] - alone["cpu_ms_per_target"]
+    more = spent * stitched["targets"] / stitched["joined_targets"]
     return {
         "stitched_sectors": sectors,
         "alone": alone,
-        "stitched": joined,
+        "stitched": stitched,
         "cpu_ms_per_joined_star": more,
         "joined_over_alone": more / alone["cpu_ms_per_target"],
     }
@@ -190,6 +199,7 @@ def main() -> None:
     parser.add_argument("--ten-minute", type=int, default=200_000, help="the same at 10 min")
     parser.add_argument("--small", type=int, default=2_000, help="targets of the small sector of each")
     parser.add_argument("--stitch", type=int, default=0, metavar="SECTORS", help="only join so many 2-min sectors")
+    parser.add_argument("--joined", type=int, default=SHARD, help="stars of a shard that earlier sectors hold")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     large = {120: options.two_minute, 600: options.ten_minute}
@@ -198,7 +208,7 @@ def main() -> None:
         "machine": machine(),
         "versions": versions("larun", "numpy", "numba", "zarr", "ai-edge-litert"),
         **(
-            measure_stitched(options.stitch, options.small, 120, options.workers)
+            measure_stitched(options.stitch, options.small, options.joined, 120, options.workers)
             if options.stitch
             else measure(sizes, options.workers)
         ),
