@@ -116,17 +116,21 @@ def rank(detections: pa.Table, settings: SweepSettings) -> dict[str, Any]:
     -------
     dict
         Columns of `larun.schema.CANDIDATE_COLUMNS`, best first; ties are broken by SNR, then by target and event.
-        Single transits, for which no SDE is asked, come after all events with a period. Of a signal that was found in
-        the sector alone and in joined sectors the better row is a candidate.
+        Single transits, for which no SDE is asked, come after all events with a period; those of joined sectors are no
+        candidates, because each lies in one sector, whose own search finds it. Of a signal that was found in the sector
+        alone and in joined sectors the better row is a candidate.
     """
     scores = score(_floats(detections, "p_planetary_transit"), detections["flags"].to_numpy())
     snr = _floats(detections, "snr")
     single = (detections["flags"].to_numpy() & np.uint32(EventFlag.SINGLE_TRANSIT)) > 0
+    joined = _floats(detections, "n_sectors") > 1
+    min_detection = np.where(joined, settings.min_joined_detection, settings.min_detection)
     with np.errstate(invalid="ignore"):
         chosen = (
             (snr >= settings.min_snr)
+            & ~(single & joined)
             & (single | (_floats(detections, "sde") >= settings.min_sde))
-            & (single | (_floats(detections, "detection") >= settings.min_detection))
+            & (single | (_floats(detections, "detection") >= min_detection))
             & (_floats(detections, "p_planetary_transit") >= settings.min_planet_probability)
         )
     rows = np.flatnonzero(chosen)

@@ -71,6 +71,21 @@ def test_single_transits_need_no_sde_and_come_last():
     assert row["flags"] == ["single_transit"]
 
 
+def test_joined_sectors_need_a_higher_detection_score_and_have_no_single_transits():
+    joined = {"n_sectors": 3, "sectors": "1-3"}
+    single = {"event": 2, "period_d": float("nan"), "sde": float("nan"), "flags": int(EventFlag.SINGLE_TRANSIT)}
+    table = detections(
+        star(1, 0.9, detection=0.71, n_sectors=1),
+        star(2, 0.8, detection=0.71, **joined),
+        star(3, 0.7, detection=0.75, **joined),
+        star(4, 0.6, n_sectors=1, **single),
+        star(5, 0.5, **single, **joined),
+    )
+    assert candidates.rank(table, SweepSettings())["tic"].to_pylist() == [1, 3, 4]
+    low = candidates.rank(table, SweepSettings(min_joined_detection=0.7))
+    assert low["tic"].to_pylist() == [1, 2, 3, 4]
+
+
 def test_of_one_signal_the_better_row_is_a_candidate():
     """Events 1 and 2 of the sector alone; joined, the first is better and the second is not, and a third is new."""
     joined = {"n_sectors": 3, "sectors": "1-3"}
