@@ -43,7 +43,7 @@ format: $(DEV)
 	$(BIN)/ruff check --fix .
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --cov=larun --cov-report=term --cov-fail-under=85 -p no:cacheprovider
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --cov=larun --cov-report=term --cov-fail-under=85 -p no:cacheprovider
 
 bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks.search --json

@@ -36,7 +36,7 @@ def train(config: str | None = None, overrides: dict[str, Any] | None = None) ->
     root = Root(settings.root, settings.storage_options)
     root.check_writable()
     views = functools.cache(lambda total: Progress("views", total))
-    epochs = Progress("epochs", settings.training.epochs)
+    epochs = Progress("epochs", settings.training.epochs_in_all)
     stars = functools.cache(lambda total: Progress("stars", total))
     spec, prepared = train_task(
         settings, epochs, lambda done, total: views(total)(done), lambda done, total: stars(total)(done)

@@ -1,16 +1,41 @@
-"""Fixtures that several test folders share."""
+"""Which tests run in one process and in which order; fixtures that several test folders share."""
 
 import logging
-from pathlib import Path
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
 
 import pytest
 from compiled import compile_search
-
-TESTS = Path(__file__).parent
+from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = ("flows", "network")
 """Folders whose tests run in one process: those of flows share a server and a cluster, those of the network a trained
 bundle. They take longest, and come first, so that no worker is left with them at the end."""
+
+_workers = defaultdict(set)
+"""Workers that ran tests of each group."""
+
+
+def group_of(nodeid: str) -> str:
+    """File of a test, or its folder where that is kept together."""
+    file = PurePosixPath(nodeid.partition("::")[0])
+    return str(file.parent if file.parent.name in TOGETHER else file)
+
+
+class InGroups(LoadScopeScheduling):
+    """Gives a group of tests to one worker, so that what they share is made once.
+
+    Markers of pytest-xdist 3.8 come to nothing here: it writes them into the names of tests, and with pytest 9.2 names
+    do not change, so that without a word each test is a group of its own.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return InGroups(config, log)
 
 
 def pytest_sessionstart(session):
@@ -19,25 +44,32 @@ def pytest_sessionstart(session):
         compile_search()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Say which tests run in one process: those of a file, and those of the folders `TOGETHER`; the latter first.
-
-    First of all hooks: pytest-xdist reads the groups in its own, and a group that is named later is none.
+    """Put the folders of `TOGETHER` first.
 
     Tests of flows count for no coverage: nearly all that runs in them is Prefect's and Dask's, which tracing makes half
     as slow again, and what larun does in them runs in other processes. The figure is a lower bound.
     """
     for item in items:
-        group = item.path.relative_to(TESTS)
-        if group.parent.name in TOGETHER:
-            group = group.parent
-        item.add_marker(pytest.mark.xdist_group(str(group)))
-        if group.name == "flows":
+        if item.path.parent.name == "flows":
             item.add_marker(pytest.mark.no_cover)
     if hasattr(config, "workerinput"):
         place = {name: number for number, name in enumerate(TOGETHER)}
         items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
+
+
+def pytest_runtest_logreport(report):
+    if hasattr(report, "node"):
+        _workers[group_of(report.nodeid)].add(report.node.gateway.id)
+
+
+def pytest_sessionfinish(session):
+    """Fail where a group was torn apart: what its tests share was made several times."""
+    torn = [group for group, workers in _workers.items() if len(workers) > 1]
+    if torn:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line(f"\nran in several workers: {', '.join(torn)}", red=True)
 
 
 @pytest.fixture(autouse=True)

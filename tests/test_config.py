@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from larun import config
-from larun.config import IngestSettings, SearchSettings, load
+from larun.config import IngestSettings, SearchSettings, Settings, load
 from larun.config.listing import default_toml
 from larun.config.settings import ENVIRONMENT_PREFIX, known_keys
 from larun.errors import ConfigurationError
@@ -170,3 +170,10 @@ def test_digest_follows_the_values():
     assert config.digest(SearchSettings()) != config.digest(SearchSettings(window_d=1.1))
     assert config.digest(SearchSettings(), IngestSettings()) != config.digest(SearchSettings())
     assert len(config.digest(SearchSettings())) == 64
+
+
+def test_a_refit_needs_a_schedule_that_asks_for_no_validation():
+    assert Settings(training={"refit": True, "epochs": 7}).training.epochs_in_all == 14
+    assert Settings(training={"epochs": 7}).training.epochs_in_all == 7
+    with pytest.raises(ConfigurationError, match="plateau; choose the schedule cosine or constant"):
+        load(None, training={"refit": True, "schedule": "plateau"})

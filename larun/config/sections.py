@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Section(BaseModel):
@@ -278,6 +278,10 @@ class TrainingSettings(Section):
     kfold: int = Field(
         0, ge=0, le=20, description="folds of a cross-validation by star that the model card reports beside; 0 for none"
     )
+    refit: bool = Field(
+        False,
+        description="train once more, from the start, on the validation stars too, for as many epochs as were best",
+    )
     tune: int = Field(0, ge=0, description="trials of a search for better settings before the training; 0 for none")
     pretrain_epochs: int = Field(0, ge=0, description="passes of pre-training, which needs no label; 0 for none")
     pretrain_on: Literal["views", "windows", "transits"] = Field(
@@ -303,6 +307,19 @@ class TrainingSettings(Section):
     hard_share: float = Field(0.3, ge=0, le=1, description="weight of the labels beside the teachers")
     output: str = Field("", description="folder or s3:// address that the bundle is written to beside the root")
     seed: int = Field(1, ge=0, description="seed of everything random in training")
+
+    @model_validator(mode="after")
+    def _refit_knows_its_rate(self) -> TrainingSettings:
+        if self.refit and self.schedule == "plateau":
+            raise ValueError(
+                "a refit has no validation that could tell a plateau; choose the schedule cosine or constant with it"
+            )
+        return self
+
+    @property
+    def epochs_in_all(self) -> int:
+        """Epochs of the training and of its refit, at most."""
+        return self.epochs * (2 if self.refit else 1)
 
     @field_validator("kfold")
     @classmethod

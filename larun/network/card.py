@@ -72,6 +72,16 @@ def _start(manifest: dict[str, Any]) -> str:
     return said + (f"Taught by {teachers} beside the labels. " if teachers else "")
 
 
+def _refit(done: dict[str, Any], settings: dict[str, Any]) -> str:
+    """What was trained once more, if anything was."""
+    if not settings.get("refit"):
+        return ""
+    return (
+        f" Then a new network was trained for {done['best_epoch']} epochs on the stars of training and validation "
+        "together: that one is shipped, calibrated by what the first said of the validation stars."
+    )
+
+
 def _training(manifest: dict[str, Any]) -> list[str]:
     t, data = manifest["settings"]["training"], manifest["data"]
     done = manifest["training"]
@@ -81,9 +91,9 @@ def _training(manifest: dict[str, Any]) -> list[str]:
             f"{done['epochs_run']} of {t['epochs']} epochs, the weights of epoch {done['best_epoch']} (chosen by "
             f"{done['chosen_by']}), batch {t['batch_size']}, learning rate "
             f"{t['learning_rate']:g} ({t['schedule']}), class weights {t['class_weights']}, seed {t['seed']}, "
-            f"{_augmentation(manifest['settings']['augmentation'])}. Every view comes from the event that the survey's "
-            "own search found in the light curve. Planets, binaries and anomalies whose event is not their own signal "
-            "were left out, so the scores say nothing about signals that the search misses."
+            f"{_augmentation(manifest['settings']['augmentation'])}.{_refit(done, t)} Every view comes from the event "
+            "that the survey's own search found in the light curve. Planets, binaries and anomalies whose event is "
+            "not their own signal were left out, so the scores say nothing about signals that the search misses."
         ),
         "",
         (

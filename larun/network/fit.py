@@ -182,13 +182,8 @@ def fit(
         fitted = partial(_fitted, Run(settings, start, teachers, quiet, checkpoints))
         extra["kfold"] = cross_validate(seen, settings.training.kfold, settings.training.seed, fitted)
     run = Run(settings, start, teachers, quiet, checkpoints)
-    state = run.train(parts[TRAIN], parts[VALIDATION], lambda state: progress(state.epoch), "network")
-    progress(settings.training.epochs)
-    _require_export(checkpoints)
-    files = quantise.export(
-        run.network, quantise.representative_views(parts[TRAIN].views, parts[TRAIN].label, settings.training.seed)
-    )
-    calibration, scores = _calibrate(files, parts)
+    state, files, calibration = trained(run, parts, progress)
+    scores = _probabilities(Interpreter(files[INT8_FILE]), calibration, parts[TEST])
     manifest = _describe(settings, data, parts, version, run) | _score(files, parts, calibration, scores) | extra
     manifest["training"] = _history(state) | run.record
     manifest["asked"] = recorded_settings(given) if given is not settings else None
@@ -200,6 +195,58 @@ def fit(
         CARD_FILE: model_card(manifest).encode(),
     }
     return seal(manifest, files)
+
+
+def trained(
+    run: Run, parts: dict[str, LabelledViews], progress: Callable[[int], None]
+) -> tuple[State, dict[str, bytes], dict[str, Any]]:
+    """Train a network and quantise it.
+
+    Where the settings ask for a refit, the network is another one, which has learnt from the validation stars, too;
+    epochs and calibration are those of the first, the only one to which these stars are new.
+
+    Parameters
+    ----------
+    run : Run
+        Untrained; its network is the trained one afterwards.
+    parts : dict
+        Views of the sides `TRAIN` and `VALIDATION`.
+    progress : callable
+        Given the number of epochs done.
+
+    Returns
+    -------
+    state : State
+        Of the training that had a validation.
+    files : dict
+        Network files of a bundle, as `larun.network.quantise.export` gives them.
+    calibration : dict
+        As `larun.network.evaluate.fit_calibration` gives it.
+
+    Raises
+    ------
+    RunFailed
+        The run has checkpoints and the network is trained, under another backend than TensorFlow, which alone can
+        export it.
+    """
+    asked = run.settings.training
+    state = run.train(parts[TRAIN], parts[VALIDATION], lambda state: progress(state.epoch), "network")
+    progress(asked.epochs)
+    first, seen = run.network, parts[TRAIN]
+    if asked.refit:
+        seen = concatenate([parts[TRAIN], parts[VALIDATION]])
+        run.train(seen, None, lambda again: progress(asked.epochs + again.epoch), "refit", state.best_epoch)
+        progress(asked.epochs_in_all)
+    _require_export(run.checkpoints)
+    files = _exported(first, parts[TRAIN], asked.seed)
+    calibration = fit_calibration(
+        Interpreter(files[INT8_FILE]).logits(parts[VALIDATION].views), parts[VALIDATION].label
+    )
+    return state, _exported(run.network, seen, asked.seed) if asked.refit else files, calibration
+
+
+def _exported(network: keras.Model, seen: LabelledViews, seed: int) -> dict[str, bytes]:
+    return quantise.export(network, quantise.representative_views(seen.views, seen.label, seed))
 
 
 def _require_export(checkpoints: Checkpoints | None) -> None:
@@ -241,13 +288,6 @@ def _describe(
             "held_out_stars": list(settings.dataset.hold_out),
         },
     }
-
-
-def _calibrate(files: dict[str, bytes], parts: dict[str, LabelledViews]) -> tuple[dict[str, Any], np.ndarray]:
-    """Calibration of the INT8 network on the validation stars; its probabilities of the held-out views."""
-    int8, validation = Interpreter(files[INT8_FILE]), parts[VALIDATION]
-    calibration = fit_calibration(int8.logits(validation.views), validation.label)
-    return calibration, _probabilities(int8, calibration, parts[TEST])
 
 
 def _probabilities(runner: Interpreter, calibration: dict[str, Any], part: LabelledViews) -> np.ndarray:

@@ -113,8 +113,8 @@ class Training:
         (n, 1024) views to (n, 6) logits; trained in place.
     samples : Samples
         What it learns from.
-    judged : Judged
-        What decides which epoch is the best.
+    judged : Judged or None
+        What decides which epoch is the best; without it the last is.
     settings : TrainingSettings
         Epochs, batch, learning rate, patience, seed.
     augmentation : AugmentationSettings
@@ -128,7 +128,7 @@ class Training:
         self,
         network: keras.Model,
         samples: Samples,
-        judged: Judged,
+        judged: Judged | None,
         settings: TrainingSettings,
         augmentation: AugmentationSettings,
         teachers: Sequence[keras.Model] = (),
@@ -176,9 +176,9 @@ class Training:
             record = self.trainer.fit(
                 [views, targets], targets, batch_size=self.settings.batch_size, shuffle=False, verbose=0
             )
-            scores = self._validate()
+            scores = self._validate(self.judged) if self.judged else {}
         scores |= {"loss": float(record.history["loss"][-1]), "learning_rate": self.learning_rate}
-        best = state.better(scores)
+        best = self.judged is None or state.better(scores)
         state.epoch += 1
         state.history.append(scores)
         if best:
@@ -219,8 +219,7 @@ class Training:
             warmup_steps=warm_up,
         )
 
-    def _validate(self) -> dict[str, float]:
-        j = self.judged
+    def _validate(self, j: Judged) -> dict[str, float]:
         logits = predict(self.network, j.views).astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         log_odds = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))

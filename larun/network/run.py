@@ -48,9 +48,28 @@ class Run:
         self.record: dict[str, Any] = {}
 
     def train(
-        self, train: LabelledViews, validation: LabelledViews, after: Callable[[State], None], stage: str = ""
+        self,
+        train: LabelledViews,
+        validation: LabelledViews | None,
+        after: Callable[[State], None],
+        stage: str = "",
+        epochs: int | None = None,
     ) -> State:
-        """Train a new network, `network`; `stage` names its checkpoints, without one it has none."""
+        """Train a new network, `network`.
+
+        Parameters
+        ----------
+        train : LabelledViews
+            What it learns from.
+        validation : LabelledViews or None
+            What chooses its best epoch; without it the last is.
+        after : callable
+            Given the state after every epoch.
+        stage : str
+            Name of its checkpoints; without one it has none.
+        epochs : int, optional
+            By default those of the settings.
+        """
         s = self.settings
         keras.utils.clear_session()  # names of layers count up over a process, and end up in the files
         keras.utils.set_random_seed(s.training.seed)
@@ -64,8 +83,8 @@ class Run:
         training = Training(
             self.network,
             Samples(train.views, targets),
-            Judged(validation.views, validation.label, weights),
-            s.training,
+            Judged(validation.views, validation.label, weights) if validation is not None else None,
+            s.training if epochs is None else s.training.model_copy(update={"epochs": epochs}),
             s.augmentation,
             [load_network(teacher) for teacher in self.teachers],
         )

@@ -23,9 +23,9 @@ from larun.bundles import FLOAT_FILE, INT8_FILE, KERAS_FILE, Bundle, load_bundle
 from larun.config import Settings
 from larun.network.bank import read_bank, read_hosts
 from larun.network.dataset import item_views, plan
-from larun.network.evaluate import average_precision, evaluate, fit_calibration
+from larun.network.evaluate import average_precision, evaluate
 from larun.network.infer import BATCH, Classifier, Interpreter, calibrated
-from larun.network.labelled import REAL, TEST, VALIDATION, LabelledViews, concatenate, split_by_star
+from larun.network.labelled import REAL, TEST, LabelledViews, concatenate, split_by_star
 from larun.schema import VIEW_LENGTH
 from tests.benchmarks.machine import machine, versions
 
@@ -148,10 +148,9 @@ def _one_core() -> list[str]:
 
 def _scores(bundle: Bundle, data: Path) -> dict:
     """Float against INT8 and calibration, on the stars that training held out."""
-    held_out, validation = (_side(bundle, data, side) for side in (TEST, VALIDATION))
+    held_out = _side(bundle, data, TEST)
     exact, quantised = Interpreter(bundle.files[FLOAT_FILE]), Interpreter(bundle.int8_model)
-    fitted = fit_calibration(exact.logits(validation.views), validation.label)
-    floating = calibrated(exact.logits(held_out.views), fitted["temperature"], np.asarray(fitted["bias"]))
+    floating = calibrated(exact.logits(held_out.views), bundle.temperature, bundle.bias)
     int8 = calibrated(quantised.logits(held_out.views), bundle.temperature, bundle.bias)
     present = [k for k in np.unique(held_out.label) if np.sum(held_out.label == k) >= 10]
     ap = {

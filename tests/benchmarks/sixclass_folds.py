@@ -1,8 +1,9 @@
 """Every labelled star of a folder, classified by a network that was trained without it.
 
 What `tests.benchmarks.sixclass --folds N` measures. The stars are dealt into folds by name; of each fold's network the
-next fold chooses the epoch and the calibration and all others are trained on, with the settings of the shipped bundle
-but no star held out. Scored is the INT8 network on raw light curves, as the benchmark itself does.
+next fold chooses the epoch and the calibration and all others are trained on, and that one too in a refit where the
+settings ask for one; they are those of the shipped bundle, but no star is held out. Scored is the INT8 network on raw
+light curves, as the benchmark itself does.
 
 Light curves are searched once for all folds, and the views are kept in a file whose name follows from the settings and
 from the code that makes them.
@@ -23,10 +24,9 @@ from larun.bundles import INT8_FILE
 from larun.config import Settings
 from larun.network.bank import Curve
 from larun.network.dataset import training_views
-from larun.network.evaluate import fit_calibration
 from larun.network.folds import fold_of
 from larun.network.infer import Interpreter, calibrated
-from larun.network.labelled import LabelledViews, labelled
+from larun.network.labelled import TRAIN, VALIDATION, LabelledViews, labelled
 from larun.schema import CLASSES, VIEW_DEFINITION
 from tests.benchmarks.whole import classify
 
@@ -95,18 +95,16 @@ def _fold(
     settings: Settings, data: LabelledViews, fold: np.ndarray, k: int, folds: int
 ) -> tuple[Probabilities, int, int]:
     """INT8 network that knows nothing of fold `k`, calibrated; its best epoch and its bytes."""
-    from larun.network.quantise import export, representative_views
+    from larun.network.fit import trained
     from larun.network.run import Run
 
-    chooser, train = data.take(fold == (k + 1) % folds), data.take((fold != k) & (fold != (k + 1) % folds))
-    run = Run(settings)
-    state = run.train(train, chooser, lambda state: None)
-    files = export(run.network, representative_views(train.views, train.label, settings.training.seed))
+    choosing = fold == (k + 1) % folds
+    parts = {TRAIN: data.take((fold != k) & ~choosing), VALIDATION: data.take(choosing)}
+    state, files, calibration = trained(Run(settings), parts, lambda done: None)
     network = Interpreter(files[INT8_FILE])
-    fitted = fit_calibration(network.logits(chooser.views), chooser.label)
 
     def probabilities(views: np.ndarray) -> np.ndarray:
-        return calibrated(network.logits(views), fitted["temperature"], np.asarray(fitted["bias"]))
+        return calibrated(network.logits(views), calibration["temperature"], np.asarray(calibration["bias"]))
 
     return probabilities, state.best_epoch, len(files[INT8_FILE])
 

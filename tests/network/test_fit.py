@@ -13,9 +13,12 @@ from larun.config import Settings
 from larun.errors import ConfigurationError, InputError
 from larun.network import fit as fitting
 from larun.network.card import model_card
-from larun.network.labelled import SPLIT_FILE, TEST, TRAIN, labelled, read_split
+from larun.network.evaluate import fit_calibration
+from larun.network.infer import Interpreter
+from larun.network.labelled import SPLIT_FILE, TEST, TRAIN, VALIDATION, labelled, read_split
 from larun.network.logbook import LOG_FILE
 from larun.network.recipe import load_teachers
+from larun.network.run import Run
 from larun.objects import Root
 
 pytestmark = pytest.mark.usefixtures("few_draws")
@@ -39,6 +42,42 @@ def test_a_bundle_scores_on_stars_it_was_not_trained_on(bundle, data):
     assert manifest["training"]["epochs_run"] == 10
     assert manifest["data"]["digest"] == data.digest
     assert manifest["float_vs_int8"]["agreement"] > 0.95
+
+
+def test_a_refit_learns_from_the_validation_stars_too(bundle, data, small_settings, monkeypatch):
+    learnt, exported, told, train = [], [], [], Run.train
+
+    def noting(self, views, validation, after, stage="", epochs=None):
+        learnt.append((stage, set(views.star), validation is None, epochs))
+        return train(self, views, validation, after, stage, epochs)
+
+    def export(network, seen, seed):
+        exported.append((network, set(seen.star)))
+        return bundle.files if len(exported) == 1 else {INT8_FILE: b"the second"}
+
+    monkeypatch.setattr(Run, "train", noting)
+    monkeypatch.setattr(fitting, "_exported", export)
+    settings = changed(small_settings, training={"refit": True, "epochs": 2})
+    parts, run = fitting.split(settings, data), Run(settings)
+    state, files, calibration = fitting.trained(run, parts, told.append)
+    known, validation = set(parts[TRAIN].star), parts[VALIDATION]
+    everything = known | set(validation.star)
+    assert learnt == [("network", known, False, None), ("refit", everything, True, state.best_epoch)]
+    (first, of_first), (second, of_second) = exported
+    assert (of_first, of_second) == (known, everything)
+    assert files == {INT8_FILE: b"the second"}
+    assert second is run.network is not first
+    assert calibration == fit_calibration(Interpreter(bundle.int8_model).logits(validation.views), validation.label)
+    assert told == [1, 2, 2, *range(3, 3 + state.best_epoch), 4]
+
+
+def test_the_card_says_that_a_network_was_trained_again(bundle):
+    manifest = bundle.manifest
+    training = manifest["settings"]["training"] | {"refit": True}
+    again = manifest | {"settings": manifest["settings"] | {"training": training}}
+    best = manifest["training"]["best_epoch"]
+    assert f"was trained for {best} epochs on the stars of training and validation together" in model_card(again)
+    assert "validation together" not in model_card(manifest)
 
 
 def test_the_card_shows_the_plots_and_every_collection(bundle):
