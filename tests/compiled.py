@@ -1,9 +1,13 @@
 """Compiles what searching a shard needs, so that it lies in numba's cache when tests want it."""
 
+import hashlib
 import multiprocessing
+from pathlib import Path
 
+import numba
 import numpy as np
 
+import larun
 from larun.config import Settings
 from larun.lightcurve import Shard, Star
 from larun.schema import VIEW_LENGTH, empty_events
@@ -29,6 +33,22 @@ class Undecided:
         return np.full((len(views), 6), 1 / 6, np.float32)
 
 
+DONE = Path(__file__).parent / "__pycache__" / "compiled"
+"""Says of which code numba's cache holds the search."""
+
+
+def is_compiled() -> bool:
+    """Whether these very files were compiled here."""
+    return DONE.is_file() and DONE.read_text() == _code()
+
+
+def _code() -> str:
+    """Hash of what numba goes by: its version, and times and sizes of files."""
+    files = [(str(path), path.stat()) for path in sorted(Path(larun.__file__).parent.rglob("*.py"))]
+    known = [(name, stat.st_mtime_ns, stat.st_size) for name, stat in files]
+    return hashlib.sha256(repr((numba.__version__, numba.config.CACHE_DIR, known)).encode()).hexdigest()
+
+
 def compile_search() -> None:
     """Search planets of several depths, single transits and variable stars at 2 and 10 min.
 
@@ -41,6 +61,8 @@ def compile_search() -> None:
     # What neither has met; and what went wrong in either goes wrong here too.
     for cadence_s in CADENCES_S:
         classify.classify_shard(shard(cadence_s), Settings(), Undecided())
+    DONE.parent.mkdir(exist_ok=True)
+    DONE.write_text(_code())
 
 
 def compile_flattening_and_views() -> None:

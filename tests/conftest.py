@@ -1,11 +1,11 @@
 """Which tests run in one process and in which order; fixtures that several test folders share."""
 
 import logging
+import sys
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
 import pytest
-from compiled import compile_search
 from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = ("flows", "network")
@@ -41,6 +41,20 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_sessionstart(session):
     """Compile the search before the workers start: each would compile it for itself, in the time of a test."""
     if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
+        compile_once()
+
+
+def pytest_collection_finish(session):
+    """The same without workers, where a test may search."""
+    alone = not session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput")
+    if alone and not session.config.option.collectonly and "larun.search.pipeline" in sys.modules:
+        compile_once()
+
+
+def compile_once():
+    from compiled import compile_search, is_compiled
+
+    if not is_compiled():
         compile_search()
 
 

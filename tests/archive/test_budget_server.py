@@ -149,19 +149,23 @@ def test_an_address_that_is_none_of_this_machine():
 
 
 def test_workers_share_connections_fairly_and_never_open_more():
-    rules = settings(mast_connections=3)
-    with (
-        Stub(lambda head: [0.01, reply(200, b"x")]) as stub,
-        BudgetServer(rules) as server,
-        worker(server.address, stub.url, rules) as one,
-        worker(server.address, stub.url, rules) as two,
-    ):
-        begin(one, two)
-        results = [[float(x) for x in said(process).split()] for process in (one, two)]
-    served, longest = zip(*results, strict=True)
-    assert stub.most_open <= 3
-    assert min(served) > 0.2 * max(served)
-    assert max(longest) < 1.5
+    """A busy machine may hold up a worker in one round or another; one that is starved waits in all of them."""
+    rules, rounds = settings(mast_connections=3), []
+    while len(rounds) < 4:
+        with (
+            Stub(lambda head: [0.01, reply(200, b"x")]) as stub,
+            BudgetServer(rules) as server,
+            worker(server.address, stub.url, rules) as one,
+            worker(server.address, stub.url, rules) as two,
+        ):
+            begin(one, two)
+            results = [[float(x) for x in said(process).split()] for process in (one, two)]
+        assert stub.most_open <= 3
+        served, longest = zip(*results, strict=True)
+        if min(served) > 0.2 * max(served) and max(longest) < 1.5:
+            return
+        rounds.append((served, longest))
+    pytest.fail(f"requests served and longest waits of both workers: {rounds}")
 
 
 def test_a_killed_worker_gives_its_permits_back_after_its_connections_are_gone():
