@@ -102,6 +102,38 @@ def score(planet_probability: np.ndarray, flags: np.ndarray) -> np.ndarray:
     return (np.nan_to_num(np.asarray(planet_probability, dtype=np.float64)) * factor).astype(np.float32)
 
 
+def strong_enough(
+    events: Mapping[str, np.ndarray] | np.ndarray, joined: np.ndarray, settings: SweepSettings
+) -> np.ndarray:
+    """Whether events are strong enough for candidates, whatever their class.
+
+    Parameters
+    ----------
+    events : mapping or structured array
+        ``snr``, ``sde``, ``detection`` and ``flags``, each (event,); NaN where not known, which is never enough.
+    joined : (event,) bool
+        Found in joined sectors.
+    settings : SweepSettings
+        Thresholds.
+
+    Returns
+    -------
+    (event,) bool
+        Single transits need an SNR alone; those of joined sectors are never enough, because each lies in one sector,
+        whose own search finds it.
+    """
+    single = _single(events["flags"])
+    with np.errstate(invalid="ignore"):
+        regular = (events["sde"] >= settings.min_sde) & (
+            events["detection"] >= np.where(joined, settings.min_joined_detection, settings.min_detection)
+        )
+        return (events["snr"] >= settings.min_snr) & np.where(single, ~joined, regular)
+
+
+def _single(flags: np.ndarray) -> np.ndarray:
+    return (flags & np.uint32(EventFlag.SINGLE_TRANSIT)) > 0
+
+
 def rank(detections: pa.Table, settings: SweepSettings) -> dict[str, Any]:
     """Choose and order the candidates of a sweep.
 
@@ -120,20 +152,13 @@ def rank(detections: pa.Table, settings: SweepSettings) -> dict[str, Any]:
         candidates, because each lies in one sector, whose own search finds it. Of a signal that was found in the sector
         alone and in joined sectors the better row is a candidate.
     """
-    scores = score(_floats(detections, "p_planetary_transit"), detections["flags"].to_numpy())
-    snr = _floats(detections, "snr")
-    single = (detections["flags"].to_numpy() & np.uint32(EventFlag.SINGLE_TRANSIT)) > 0
-    joined = _floats(detections, "n_sectors") > 1
-    min_detection = np.where(joined, settings.min_joined_detection, settings.min_detection)
+    planet, snr, n_sectors = (_floats(detections, name) for name in ("p_planetary_transit", "snr", "n_sectors"))
+    flags = detections["flags"].to_numpy()
+    strength = {"flags": flags, "snr": snr} | {name: _floats(detections, name) for name in ("sde", "detection")}
+    scores, single = score(planet, flags), _single(flags)
     with np.errstate(invalid="ignore"):
-        chosen = (
-            (snr >= settings.min_snr)
-            & ~(single & joined)
-            & (single | (_floats(detections, "sde") >= settings.min_sde))
-            & (single | (_floats(detections, "detection") >= min_detection))
-            & (_floats(detections, "p_planetary_transit") >= settings.min_planet_probability)
-        )
-    rows = np.flatnonzero(chosen)
+        likely = planet >= settings.min_planet_probability
+    rows = np.flatnonzero(strong_enough(strength, n_sectors > 1, settings) & likely)
     targets = np.array(detections["target"].to_pylist())[rows] if len(rows) else np.empty(0, str)
     events = detections["event"].to_numpy()[rows]
     order = np.lexsort((events, targets, -snr[rows], -scores[rows], single[rows]))

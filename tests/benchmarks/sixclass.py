@@ -4,10 +4,11 @@
 last line. Scored are the labelled curves of DIR (of the second one where `--test` names it) whose star the bundle's own
 split does not name as a star of training or validation; a bundle without a split is refused.
 
-`of_star` says how the events of a star's light curves are joined. Nothing is left out because the search missed it: a
-planet that was not found counts as the class that the network gives to what was found instead. Several light curves of
-a star are searched as one, too, as ``larun sweep --stitch`` does; ``alone`` has the figures without what that finds, of
-the same run. It takes minutes, and with ``--alone`` it is left out.
+`of_star` says how the events of a star's light curves are joined. An event that is too weak for the candidates of a
+sweep, by its default thresholds, is no planet, whatever the network says. Nothing is left out because the search missed
+it: a planet that was not found counts as the class that the network gives to what was found instead. Several light
+curves of a star are searched as one, too, as ``larun sweep --stitch`` does; ``alone`` has the figures without what that
+finds, of the same run. It takes minutes, and with ``--alone`` it is left out.
 
 With ``--folds N`` the shipped recipe is trained N times, and every labelled star of --data is scored by a network that
 was trained without it, see `tests.benchmarks.sixclass_folds`: many more stars decide what a change of the recipe is
@@ -43,7 +44,7 @@ from larun.objects import Root
 from larun.schema import CLASSES
 from tests.benchmarks.machine import machine, versions
 from tests.benchmarks.unseen import UNSEEN, unseen
-from tests.benchmarks.whole import Whole, classify, wholes
+from tests.benchmarks.whole import Whole, below_threshold, classify, wholes
 
 NOISE, PLANET, ANOMALY = (CLASSES.index(name) for name in ("noise", "planetary_transit", "unknown_anomaly"))
 PRECISION = 0.90
@@ -206,9 +207,17 @@ def limited(curves: Iterable[Curve]) -> list[Curve]:
 
 
 def classified(curves: list[Curve], settings: Settings, classifier: Classifier) -> list[np.ndarray]:
-    """What is said of the events of each light curve, (event, 6), the best event first; none where it has none."""
-    said = (classify(curve, settings, classifier).probabilities for curve in curves)
-    return [rows[np.isfinite(rows).all(axis=1)] for rows in said]
+    """What is said of the events of each light curve, (event, 6), the best event first; none where it has none.
+
+    An event that no sweep would list is no planet, see `tests.benchmarks.whole.below_threshold`: its row then adds up
+    to less than one.
+    """
+    rows = []
+    for curve in curves:
+        said = classify(curve, settings, classifier)
+        rows.append(said.probabilities[said.searched].copy())
+        rows[-1][below_threshold(curve, said.events[said.searched]), PLANET] = 0.0
+    return rows
 
 
 def by_star(curves: list[Curve], said: list[np.ndarray]) -> Scored:

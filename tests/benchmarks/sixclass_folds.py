@@ -28,14 +28,16 @@ from larun.network.folds import fold_of
 from larun.network.infer import Interpreter, calibrated
 from larun.network.labelled import TRAIN, VALIDATION, LabelledViews, labelled
 from larun.schema import CLASSES, VIEW_DEFINITION
-from tests.benchmarks.whole import classify
+from tests.benchmarks.whole import below_threshold, classify
 
 SOURCES = (
     "search/*.py", "simulate/*.py", "views.py", "measured.py", "unfolded.py", "schema.py", "selection.py",
-    "survey/classify.py",
+    "candidates.py", "survey/classify.py",
     *(f"network/{name}.py" for name in ("bank", "dataset", "examples", "injection", "labelled", "simulated")),
 )  # fmt: skip
 """Code that decides the views."""
+
+PLANET = CLASSES.index("planetary_transit")
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
 """Views to probabilities."""
@@ -71,12 +73,13 @@ def probabilities_by_fold(
     Returns
     -------
     probabilities : list of (event, 6) float32
-        Of each light curve, the best event first; none where it cannot be searched.
+        Of each light curve, the best event first; none where it cannot be searched. That of a planet is 0 where no
+        sweep would list the event, see `tests.benchmarks.whole.below_threshold`.
     record : dict
         Best epoch and bytes of every fold's network.
     """
     data = _kept(cache / f"train-{_digest(settings)}.npz", lambda: _training(settings))
-    views, event_of = _searched(cache / f"score-{_digest(settings)}-{len(curves)}.npz", curves, settings)
+    views, event_of, below = _searched(cache / f"score-{_digest(settings)}-{len(curves)}.npz", curves, settings)
     seed = settings.training.seed
     trained = fold_of(data.star, folds, seed)
     scored = fold_of(np.array([curve.star for curve in curves]), folds, seed)[event_of]
@@ -88,6 +91,7 @@ def probabilities_by_fold(
         record["best_epoch"].append(epoch)
         record["int8_bytes"].append(size)
         print(f"fold {k + 1} of {folds}: epoch {epoch}", file=sys.stderr, flush=True)
+    said[below, PLANET] = 0.0
     return [said[event_of == i] for i in range(len(curves))], record
 
 
@@ -115,21 +119,23 @@ def _training(settings: Settings) -> LabelledViews:
     return training_views(everything, lambda done, total: None)
 
 
-def _searched(path: Path, curves: list[Curve], settings: Settings) -> tuple[np.ndarray, np.ndarray]:
-    """Views of all events of light curves, and which light curve each belongs to."""
+def _searched(path: Path, curves: list[Curve], settings: Settings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Views of all events of light curves, which light curve each belongs to, and which no sweep would list."""
     if not path.is_file():
-        views, event_of = [], []
+        views, event_of, below = [], [], []
         for i, curve in enumerate(curves):
             recorder = _Recorder()
-            classify(curve, settings, recorder)
+            said = classify(curve, settings, recorder)
             views.append(recorder.views)
+            below.append(below_threshold(curve, said.events[said.searched]))
             event_of += [i] * len(recorder.views)
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, views=np.concatenate(views), event_of=np.array(event_of), curves=len(curves))
+        columns = {"event_of": np.array(event_of), "below": np.concatenate(below)}
+        np.savez(path, views=np.concatenate(views), **columns, curves=len(curves))
     with np.load(path) as kept:
         if kept["curves"] != len(curves):
             raise ValueError(f"{path} was made of {kept['curves']} light curves, not of {len(curves)}; delete it")
-        return kept["views"], kept["event_of"]
+        return kept["views"], kept["event_of"], kept["below"]
 
 
 def _kept(path: Path, make: Callable[[], LabelledViews]) -> LabelledViews:

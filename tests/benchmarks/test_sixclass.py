@@ -77,10 +77,11 @@ def test_all_light_curves_of_a_star_are_searched_as_one():
 def test_views_are_kept_and_belong_to_their_light_curves(tmp_path):
     curves = [curve("a", 0, 1), curve("b", 0, 2)]
     path = tmp_path / "views" / "score.npz"
-    views, event_of = sixclass_folds._searched(path, curves, Settings())
+    views, event_of, below = sixclass_folds._searched(path, curves, Settings())
     assert event_of.tolist() == [0, 1]
+    assert below.tolist() == [True, True], "noise"
     assert not np.array_equal(views[0], views[1])
-    again, _ = sixclass_folds._searched(path, [None, None], Settings())
+    again, *_ = sixclass_folds._searched(path, [None, None], Settings())
     assert np.array_equal(views, again)
     with pytest.raises(ValueError, match="delete it"):
         sixclass_folds._searched(path, curves[:1], Settings())

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larun.config import Settings
+from larun.candidates import strong_enough
+from larun.config import Settings, SweepSettings
 from larun.lightcurve import Shard
 from larun.network.bank import Curve
 from larun.network.infer import Classifier
@@ -41,6 +42,12 @@ def wholes(curves: list[Curve]) -> list[Whole]:
         for (star, label), parts in groups.items()
         if len(parts) > 1
     ]
+
+
+def below_threshold(curve: Curve, events: np.ndarray) -> np.ndarray:
+    """Events, as of `larun.schema.event_dtype`, that no sweep would list as candidates, whatever the network says."""
+    joined = np.full(len(events), isinstance(curve, Whole))
+    return ~strong_enough(events, joined, SweepSettings())
 
 
 def classify(curve: Curve, settings: Settings, classifier: Classifier) -> Classified:
