@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -22,8 +24,10 @@ CARD = 80
 _KEYWORD = 8
 _FILLED = re.compile(rb"= '[^' ]+'")
 _END = b"END" + b" " * (CARD - 3)
-_SIZES = frozenset({b"BITPIX", b"NAXIS", b"PCOUNT", b"GCOUNT"})
+_SIZES = frozenset({"BITPIX", "NAXIS", "PCOUNT", "GCOUNT"})
 _ALL_ONES = 0xFFFFFFFF
+_WORD = 4
+_SWAPPED = sys.byteorder == "little"
 
 
 class Header:
@@ -38,16 +42,18 @@ class Header:
     ----------
     keywords : bytes
         Keywords of all cards, eight bytes each: the same for every header of a kind of file.
+    sizes : tuple of int
+        First bytes of the cards that say how long the data are.
     """
 
     def __init__(self, raw: bytes):
         self.raw = raw
         words = np.frombuffer(raw, np.uint64, count=len(raw) // CARD * (CARD // _KEYWORD))
         self.keywords = words[:: CARD // _KEYWORD].tobytes()
-        self._place = _places(self.keywords)
+        self._places, self.sizes = _places(self.keywords)
 
     def __contains__(self, key: str) -> bool:
-        return _keyword(key) in self._place
+        return key in self._places
 
     def get(self, key: str, default=None):
         """Value of a card as str, bool, int or float; `default` where it is absent or empty.
@@ -57,7 +63,7 @@ class Header:
         ProductCorrupt
             The card does not follow the FITS standard.
         """
-        place = self._place.get(_keyword(key))
+        place = self._places.get(key)
         if place is None:
             return default
         card = self.raw[place : place + CARD]
@@ -80,12 +86,12 @@ class Header:
 
     def fills(self, key: str) -> bool:
         """Whether a card has a text that is not empty; as `text`, without reading what is different in every file."""
-        place = self._place.get(_keyword(key))
+        place = self._places.get(key)
         return place is not None and bool(_FILLED.match(self.raw, place + _KEYWORD) or self.text(key))
 
     def cards(self, keys: tuple[str, ...]) -> bytes:
         """The cards of some keywords, as far as there are any: a header of its own."""
-        places = [self._place.get(_keyword(key)) for key in keys]
+        places = [self._places.get(key) for key in keys]
         return b"".join([self.raw[place : place + CARD] for place in places if place is not None])
 
 
@@ -95,14 +101,11 @@ def separate(keywords: bytes) -> list[bytes]:
 
 
 @lru_cache(maxsize=256)
-def _places(keywords: bytes) -> dict[bytes, int]:
-    """First byte of the first card of each keyword."""
-    return {keyword: i * CARD for i, keyword in reversed(list(enumerate(separate(keywords))))}
-
-
-@lru_cache(maxsize=1024)
-def _keyword(key: str) -> bytes:
-    return key.ljust(_KEYWORD).encode()
+def _places(keywords: bytes) -> tuple[dict[str, int], tuple[int, ...]]:
+    """First byte of the first card of each keyword, and those of all cards that say how long the data are."""
+    names = [keyword.decode("latin-1").rstrip(" ") for keyword in separate(keywords)]
+    sizes = tuple(i * CARD for i, name in enumerate(names) if name.rstrip(" 0123456789") in _SIZES)
+    return {name: i * CARD for i, name in reversed(list(enumerate(names)))}, sizes
 
 
 @lru_cache(maxsize=4096)
@@ -119,14 +122,13 @@ def _card_value(card: bytes):
     field = field.split("/", 1)[0].strip()
     if field in ("", "T", "F"):
         return {"": None, "T": True, "F": False}[field]
-    try:
-        return int(field)
-    except ValueError:
-        return float(field.replace("D", "E"))
+    with suppress(ValueError):
+        if "." not in field:
+            return int(field)
+    return float(field.replace("D", "E"))
 
 
-@dataclass(frozen=True)
-class Hdu:
+class Hdu(NamedTuple):
     """One header and its data: where they lie in the file, in bytes."""
 
     index: int
@@ -158,13 +160,7 @@ def header_at(data: bytes, start: int) -> tuple[Header, int] | None:
 
 def data_size(header: Header) -> int:
     """Bytes of the data of an HDU, padding excluded (FITS Standard 4.0, equation 2)."""
-    return _data_size(b"".join([header.raw[place : place + CARD] for place in _size_places(header.keywords)]))
-
-
-@lru_cache(maxsize=256)
-def _size_places(keywords: bytes) -> tuple[int, ...]:
-    """First bytes of the cards that say how long the data are."""
-    return tuple(i * CARD for i, name in enumerate(separate(keywords)) if name.rstrip(b" 0123456789") in _SIZES)
+    return _data_size(b"".join([header.raw[place : place + CARD] for place in header.sizes]))
 
 
 @lru_cache(maxsize=256)
@@ -192,7 +188,7 @@ def split(data: bytes) -> tuple[Hdu, ...]:
     place = 0
     while place < len(data):
         expected = b"XTENSION= " if hdus else b"SIMPLE  = "
-        if data[place : place + 10] != expected:
+        if not data.startswith(expected, place):
             raise ProductCorrupt(
                 f"{len(data) - place} bytes follow HDU {len(hdus) - 1} and are no further HDU: "
                 "the file is damaged or something was appended; fetch it again"
@@ -202,13 +198,12 @@ def split(data: bytes) -> tuple[Hdu, ...]:
             raise ProductCorrupt(
                 f"truncated or damaged: the header of HDU {len(hdus)} has no END in the {len(data)} bytes that came"
             )
-        hdu = Hdu(len(hdus), found[0], place, found[1], data_size(found[0]))
-        if hdu.end > len(data):
+        hdus.append(Hdu(len(hdus), found[0], place, found[1], data_size(found[0])))
+        place = hdus[-1].end
+        if place > len(data):
             raise ProductCorrupt(
-                f"truncated: by its headers the file holds at least {hdu.end} bytes, {len(data)} came; fetch it again"
+                f"truncated: by its headers the file holds at least {place} bytes, {len(data)} came; fetch it again"
             )
-        hdus.append(hdu)
-        place = hdu.end
     announced = hdus[0].header.integer("NEXTEND", 0)
     if len(hdus) - 1 < announced:
         raise ProductCorrupt(f"truncated: the header announces {announced} extensions, {len(hdus) - 1} came")
@@ -226,18 +221,38 @@ def _require_fits(data: bytes) -> None:
     raise ProductCorrupt(f"this is not FITS: it starts with {data[:20]!r}, expected b'SIMPLE  ='")
 
 
-def ones_complement_sum(*pieces, more: int = 0) -> int:
+class Rows(NamedTuple):
+    """Plain sum of the big-endian 32-bit words of the rows of a table.
+
+    Parameters
+    ----------
+    start, end : int
+        First byte of the rows in the file, and the first one after them.
+    total : int
+        The sum.
+    """
+
+    start: int
+    end: int
+    total: int
+
+
+def ones_complement_sum(data: bytes, start: int = 0, end: int | None = None, rows: Rows | None = None) -> int:
     """Ones-complement sum of big-endian 32-bit words (FITS Standard 4.0, appendix J); all ones for a valid HDU.
 
     Parameters
     ----------
-    pieces : bytes
-        Whole words.
-    more : int
-        Plain sum of further words.
+    data : bytes
+        The words, and more.
+    start, end : int
+        First byte of the words, and the first one after them; by default those of `data`.
+    rows : Rows, optional
+        Some of the words, of which the sum is known.
     """
-    swapped = sys.byteorder == "little"
-    total = more + sum(int(_sum_of_words(np.frombuffer(data, np.uint32), swapped)) for data in pieces)
+    end = len(data) if end is None else end
+    words = np.frombuffer(data, np.uint32, (end - start) // _WORD, start)
+    first, last = (0, 0) if rows is None else ((rows.start - start) // _WORD, (rows.end - start) // _WORD)
+    total = int(_sum_around(words, first, last, _SWAPPED)) + (0 if rows is None else rows.total)
     while total > _ALL_ONES:
         total = (total & _ALL_ONES) + (total >> 32)
     return total
@@ -255,36 +270,18 @@ def in_other_order(word):
 
 
 @njit(cache=True, nogil=True)
-def _sum_of_words(words, swapped):
-    """Sum of 32-bit words, of which the bytes may be `swapped`; of at most 16 GiB, so that it cannot overflow."""
+def _sum_around(words, first, last, swapped):
+    """Sum of 32-bit words but those from `first` to `last`; their bytes may be `swapped`. No 16 GiB can overflow it."""
     total = np.uint64(0)
     # Counted, because loops over the words themselves are not vectorised.
-    if swapped:
-        for i in range(words.shape[0]):
-            total += np.uint64(in_other_order(words[i]))
-    else:
-        for i in range(words.shape[0]):
-            total += np.uint64(words[i])
+    for start, end in ((0, first), (last, words.shape[0])):
+        if swapped:
+            for i in range(start, end):
+                total += np.uint64(in_other_order(words[i]))
+        else:
+            for i in range(start, end):
+                total += np.uint64(words[i])
     return total
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Plain sum of the big-endian 32-bit words of the rows of a table.
-
-    Parameters
-    ----------
-    index : int
-        HDU of the table.
-    size : int
-        Bytes of its rows.
-    total : int
-        The sum.
-    """
-
-    index: int
-    size: int
-    total: int
 
 
 def verify_checksums(data: bytes, hdus: tuple[Hdu, ...], rows: Rows | None = None) -> bool:
@@ -309,15 +306,11 @@ def verify_checksums(data: bytes, hdus: tuple[Hdu, ...], rows: Rows | None = Non
     ProductCorrupt
         A sum does not match, or one HDU lacks the CHECKSUM that the others carry (damage to the keyword itself).
     """
-    view = memoryview(data)
     carrying = [hdu.header.fills("CHECKSUM") for hdu in hdus]
     for hdu, carries in zip(hdus, carrying, strict=True):
         if carries:
-            if rows is not None and hdu.index == rows.index:
-                around = view[hdu.start : hdu.data_start], view[hdu.data_start + rows.size : hdu.end]
-                total = ones_complement_sum(*around, more=rows.total)
-            else:
-                total = ones_complement_sum(view[hdu.start : hdu.end])
+            known = rows if rows is not None and hdu.start < rows.start < hdu.end else None
+            total = ones_complement_sum(data, hdu.start, hdu.end, known)
             if total != _ALL_ONES:
                 raise ProductCorrupt(
                     f"the checksum of HDU {hdu.index} ({_name(hdu)}) is wrong: the ones-complement sum must be "
@@ -328,12 +321,12 @@ def verify_checksums(data: bytes, hdus: tuple[Hdu, ...], rows: Rows | None = Non
                 f"HDU {hdu.index} ({_name(hdu)}) carries no CHECKSUM and the others do: its header is damaged"
             )
         elif hdu.header.text("DATASUM"):
-            _verify_datasum(view, hdu)
+            _verify_datasum(data, hdu)
     return any(carrying)
 
 
-def _verify_datasum(view: memoryview, hdu: Hdu) -> None:
-    total = ones_complement_sum(view[hdu.data_start : hdu.end])
+def _verify_datasum(data: bytes, hdu: Hdu) -> None:
+    total = ones_complement_sum(data, hdu.data_start, hdu.end)
     if hdu.header.text("DATASUM").strip() != str(total):
         raise ProductCorrupt(
             f"the data sum of HDU {hdu.index} ({_name(hdu)}) is wrong: "

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -40,8 +40,7 @@ class Table:
 
     def __init__(self, data: bytes, hdu: Hdu):
         self.data, self.hdu = data, hdu
-        # The cards that say how a row is made up, and those between them: the same for all files of a sector.
-        self._layout = hdu.header.raw[_layout_of(hdu.header.keywords)]
+        self._layout = _layout(hdu.header.raw[_layout_of(hdu.header.keywords)])
 
     def __len__(self) -> int:
         return self.hdu.header.integer("NAXIS2")
@@ -49,12 +48,12 @@ class Table:
     @property
     def names(self) -> dict[str, str]:
         """Upper-case name of each column -> its name in the file, in the file's order."""
-        return _names(self._layout)
+        return self._layout.names
 
     @property
     def dtype(self) -> np.dtype | None:
         """Record type of a plain table; None where only astropy can read it."""
-        return _dtype(self._layout)
+        return self._layout.dtype
 
     def columns(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Some columns by upper-case name, each (row,), contiguous, in native byte order, of their own memory.
@@ -86,24 +85,20 @@ class Table:
         Those of `narrow` that are float64 come as float32. None where any of the columns is absent or is another, or
         holds what float32 cannot. All this may be damaged before `verify_checksums`.
         """
-        dtype = self.dtype
-        if dtype is None or not self.names.keys() >= set(names):
+        row, n_rows, start = _row_of_words(self._layout, names, narrow), len(self), self.hdu.data_start
+        if row is None or not 0 < n_rows * row.length * _WORD <= self.hdu.data_size or start % _WORD:
             return None
-        n_rows = len(self)
-        if not 0 < n_rows * dtype.itemsize <= self.hdu.data_size:
-            return None
-        words = np.frombuffer(self.data, np.uint32, count=len(self.data) // _WORD)
-        row = _row_of_words(self._layout, names, narrow)
-        if row is None or self.hdu.data_start % _WORD or not words.flags.aligned or sys.byteorder != "little":
+        words = np.frombuffer(self.data, np.uint32, (len(self.data) - start) // _WORD, start)
+        if not words.flags.aligned or sys.byteorder != "little":
             return None
         short = np.empty((len(names) - row.n_long, n_rows), np.uint32)
         long = np.empty((row.n_long, n_rows), np.uint64)
-        total, n_lost = gather(words[self.hdu.data_start // _WORD :], row.length, row.places, row.kinds, short, long)
+        total, n_lost = gather(words, row.length, row.places, row.kinds, short, long)
         if n_lost:
             return None
         lines = {4: iter(short), 8: iter(long)}
         columns = {name: next(lines[kind.itemsize]).view(kind) for name, kind in row.dtypes.items()}
-        return columns, Rows(self.hdu.index, n_rows * dtype.itemsize, total)
+        return columns, Rows(start, start + n_rows * row.length * _WORD, total)
 
 
 @dataclass(frozen=True)
@@ -132,9 +127,11 @@ class _Row:
 
 
 @lru_cache(maxsize=64)
-def _row_of_words(layout: bytes, names: tuple[str, ...], narrow: frozenset[str]) -> _Row | None:
-    """Columns of a plain table by upper-case name; None where not all of them are made up of whole words."""
-    row = _dtype(layout)
+def _row_of_words(layout: _Layout, names: tuple[str, ...], narrow: frozenset[str]) -> _Row | None:
+    """Columns of a plain table by upper-case name; None where one is absent or not made up of whole words."""
+    row = layout.dtype
+    if row is None or not layout.names.keys() >= set(names):
+        return None
     fields = {name: row.fields[name][:2] for name in names}
     if row.itemsize % _WORD or any(at % _WORD or kind.itemsize not in (4, 8) for kind, at in fields.values()):
         return None
@@ -159,27 +156,39 @@ def _layout_of(keywords: bytes) -> slice:
 
 
 @lru_cache(maxsize=64)
-def _names(layout: bytes) -> dict[str, str]:
-    header = Header(layout)
-    names = [header.text(f"TTYPE{i + 1}").strip() for i in range(header.integer("TFIELDS"))]
-    if len({name.upper() for name in names}) != len(names) or "" in names:
-        raise ProductCorrupt(f"the table's columns must have names of their own, they are {names}")
-    return {name.upper(): name for name in names}
+def _layout(cards: bytes) -> _Layout:
+    return _Layout(Header(cards))
 
 
-@lru_cache(maxsize=64)
-def _dtype(layout: bytes) -> np.dtype | None:
-    header, names = Header(layout), _names(layout)
-    formats = []
-    for i in range(1, len(names) + 1):
-        match = _PLAIN_FORMAT.fullmatch(header.text(f"TFORM{i}").strip())
-        if match is None or any(f"{key}{i}" in header for key in ("TSCAL", "TZERO", "TNULL")):
+class _Layout:
+    """How a row is made up, by the cards that say so and those between them: the same in all files of a sector."""
+
+    def __init__(self, header: Header):
+        self._header = header
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """As `Table.names`."""
+        header = self._header
+        names = [header.text(f"TTYPE{i + 1}").strip() for i in range(header.integer("TFIELDS"))]
+        if len({name.upper() for name in names}) != len(names) or "" in names:
+            raise ProductCorrupt(f"the table's columns must have names of their own, they are {names}")
+        return {name.upper(): name for name in names}
+
+    @cached_property
+    def dtype(self) -> np.dtype | None:
+        """As `Table.dtype`."""
+        header, names = self._header, self.names
+        formats = []
+        for i in range(1, len(names) + 1):
+            match = _PLAIN_FORMAT.fullmatch(header.text(f"TFORM{i}").strip())
+            if match is None or any(f"{key}{i}" in header for key in ("TSCAL", "TZERO", "TNULL")):
+                return None
+            formats.append(_DTYPES[match[1]])
+        dtype = np.dtype({"names": list(names), "formats": formats}) if formats else None
+        if dtype is None or header.integer("PCOUNT") or dtype.itemsize != header.integer("NAXIS1"):
             return None
-        formats.append(_DTYPES[match[1]])
-    dtype = np.dtype({"names": list(names), "formats": formats}) if formats else None
-    if dtype is None or header.integer("PCOUNT") or dtype.itemsize != header.integer("NAXIS1"):
-        return None
-    return dtype
+        return dtype
 
 
 def _read_with_astropy(data: bytes, index: int):

@@ -55,6 +55,7 @@ def test_checksum_of_the_standard():
     # FITS Standard 4.0, appendix J: the sum wraps its carries around.
     assert ones_complement_sum(bytes.fromhex("ffffffff00000001")) == 1
     assert ones_complement_sum(bytes.fromhex("800000008000000100000002")) == 4
+    assert ones_complement_sum(bytes.fromhex("12345678ffffffff0000000112345678"), 4, 12) == 1
     assert ones_complement_sum(b"") == 0
 
 
@@ -96,10 +97,11 @@ def test_rows_are_summed_with_what_is_read_of_them():
     hdu = split(data)[1]
     columns, rows = Table(data, hdu).gathered(("B",))
     assert columns["B"].tolist() == list(range(1000))
-    assert (rows.index, rows.size) == (1, 12_000)
     start = hdu.data_start
+    assert (rows.start, rows.end) == (start, start + 12_000)
     assert rows.total == np.frombuffer(data[start : start + 12_000], ">u4").sum(dtype=np.uint64)
-    assert ones_complement_sum(data[: 2 * 2880], data[2 * 2880 :]) == ones_complement_sum(data)
+    assert ones_complement_sum(data, hdu.start, hdu.end, rows) == ones_complement_sum(data[hdu.start : hdu.end])
+    assert ones_complement_sum(data, hdu.start, hdu.end, rows._replace(total=rows.total - 1)) != 0xFFFFFFFF
 
 
 def test_columns_that_are_wanted_narrow_come_as_float32():
