@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from larun.archive.breaker import Breaker, Tolerance
 from larun.config import ArchiveSettings
@@ -72,8 +73,7 @@ class Verdict(Enum):
     """Give up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """One verdict, for one permit."""
 
     permit: int
@@ -201,13 +201,18 @@ class Allowance:
 
     def decide(self, now: float) -> list[Decision]:
         """Decisions that are due, each made once."""
-        if not (self._enough or self._waiting or self._asking):
-            return []
-        self._fill(now)
-        enough = [Decision(permit, Verdict.ENOUGH) for permit in self._enough]
-        self._in_vain.difference_update(self._enough)
-        self._enough.clear()
-        return [*enough, *self._grant(now), *self._answer(now)]
+        made: list[Decision] = []
+        if self._enough:
+            made += [Decision(permit, Verdict.ENOUGH) for permit in self._enough]
+            self._in_vain.difference_update(self._enough)
+            self._enough.clear()
+        if self._waiting or self._asking:
+            self._fill(now)
+        if self._waiting:
+            made += self._grant(now)
+        if self._asking:
+            made += self._answer(now)
+        return made
 
     def wake(self, now: float) -> float | None:
         """Time from which `decide` may have more to say though nothing happened; None where it waits for an event."""
@@ -224,8 +229,9 @@ class Allowance:
         """Refill the token bucket and end rests."""
         self._tokens = min(self.limits.burst, self._tokens + (now - self._filled) * self.limits.requests_per_s)
         self._filled = now
-        still = [until for until in self._resting if until > now]
-        self._free, self._resting = self._free + len(self._resting) - len(still), still
+        if self._resting:
+            still = [until for until in self._resting if until > now]
+            self._free, self._resting = self._free + len(self._resting) - len(still), still
 
     def _grant(self, now: float) -> list[Decision]:
         made = []

@@ -89,7 +89,7 @@ class Breaker:
     def succeeded(self, when: float) -> None:
         """The service answered, at a time that may be past: success that came before the failures ends none."""
         self._served_at = max(self._served_at, when)
-        if self._began is None or when >= self._began:
+        if self._began is not None and when >= self._began:
             paused_until = self.paused_until
             self.forget()
             self.paused_until = paused_until

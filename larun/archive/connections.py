@@ -6,8 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from larun.archive.allowance import Verdict
 from larun.archive.failures import Failure
@@ -63,11 +62,24 @@ class _Waiter:
 
 
 class Lent:
-    """A connection in the hands of one thread; it is changed for another where its permit is called back."""
+    """A connection in the hands of one thread; it is changed for another where its permit is called back.
+
+    Entering waits until one is free or granted, and raises `ArchiveOutage` where the service is given up or the budget
+    is gone. A connection on which something unforeseen happened is not used again.
+    """
 
     def __init__(self, connections: Connections):
         self._connections = connections
-        self.connection = connections.take()
+
+    def __enter__(self) -> Lent:
+        self.connection = self._connections.take()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, Failure):
+            self._connections.put(self.connection)
+        else:
+            self._connections.drop(self.connection)
 
     def permission(self, in_vain_since: float | None = None) -> Verdict:
         """Wait for leave to make one request: `Verdict.GO` or `PROBE`; or not to make it again: `ENOUGH`.
@@ -117,29 +129,12 @@ class Connections:
         self._acquiring = False
         self._watching = False
 
-    @contextmanager
-    def lent(self) -> Iterator[Lent]:
-        """A connection for one request; waits until one is free or granted.
-
-        Raises
-        ------
-        ArchiveOutage
-            The service is given up, or the budget is gone.
-        """
-        lent = Lent(self)
-        try:
-            yield lent
-        except Failure:
-            self.put(lent.connection)
-            raise
-        except BaseException:
-            self.drop(lent.connection)
-            raise
-        else:
-            self.put(lent.connection)
+    def lent(self) -> Lent:
+        """A connection for one request, as a context."""
+        return Lent(self)
 
     def take(self) -> Connection:
-        """Take a connection; see `lent`."""
+        """Take a connection; see `Lent`."""
         with self._lock:
             if self._idle:
                 connection = self._idle.pop()

@@ -20,6 +20,8 @@ SIMULATED = "simulated"
 _TARGET_LIMIT, _COUNT_LIMIT = 2**63, 2**8
 """What the schema's types of `target_id`, and of `camera` and `ccd`, can hold."""
 
+_REAL = (int, float)
+
 _REFERENCE_D = {"btjd": BTJD_OFFSET_D, "bkjd": BKJD_OFFSET_D}
 
 
@@ -92,7 +94,7 @@ def cadence_of(*headers: Header) -> float | None:
     """Time between cadences, seconds, from the first header that has TIMEDEL; None where none has."""
     for header in headers:
         step_d = header.get("TIMEDEL")
-        if isinstance(step_d, int | float) and step_d > 0:
+        if isinstance(step_d, _REAL) and step_d > 0:
             return round(step_d * SECONDS_PER_DAY, 4)
     return None
 
@@ -113,7 +115,7 @@ def star_of(family: Family, primary: Header) -> Star:
 
     def number(key: str) -> float:
         value = primary.get(key)
-        known = isinstance(value, int | float) and not isinstance(value, bool) and value not in family.missing
+        known = isinstance(value, _REAL) and not isinstance(value, bool) and value not in family.missing
         return float(value) if known else np.nan
 
     def count(key: str) -> int:

@@ -91,26 +91,20 @@ class LocalDesk:
             self._desk.forgive(service)
             return self._desk.enter(service, "", self._clock())
 
-    def ask(self, permit: int, fruitless_s: float | None) -> None:
-        """Queue for leave to make a request, once more after as many as it may where it was in vain so long."""
+    def wait(self, permit: int) -> tuple[Decision, str]:
+        """Wait for the decision about a permit that was queued for."""
+        with self._changed:
+            return self._decision(permit)
+
+    def ask(self, permit: int, fruitless_s: float | None) -> tuple[Decision, str]:
+        """Wait for leave to make a request, once more after as many as it may where it was in vain so long."""
         with self._changed:
             allowance = self._desk.of(permit)
             if fruitless_s is None:
                 allowance.ask(permit)
             else:
                 allowance.ask_again(permit, self._clock(), fruitless_s)
-
-    def decision(self, permit: int) -> tuple[Decision, str]:
-        """Wait for the decision about a permit that is queued."""
-        with self._changed:
-            while permit not in self._decided:
-                now = self._clock()
-                self._publish(now)
-                if permit in self._decided:
-                    break
-                wake = self._desk.wake(now)
-                self._changed.wait(None if wake is None else max(0.0, wake - now))
-            return self._decided.pop(permit)
+            return self._decision(permit)
 
     def succeeded(self, permit: int) -> None:
         """Take note of a success."""
@@ -138,10 +132,22 @@ class LocalDesk:
         with self._changed:
             return self._desk.report()
 
-    def _publish(self, now: float) -> None:
+    def _decision(self, permit: int) -> tuple[Decision, str]:
+        while permit not in self._decided:
+            now = self._clock()
+            self._publish(now, permit)
+            if permit in self._decided:
+                break
+            wake = self._desk.wake(now)
+            self._changed.wait(None if wake is None else max(0.0, wake - now))
+        return self._decided.pop(permit)
+
+    def _publish(self, now: float, mine: int | None = None) -> None:
+        """Make the decisions that are due known to all that wait but the one who asks."""
         made = self._desk.decide(now)
-        self._decided |= {decision.permit: (decision, service) for decision, service in made}
-        if made:
+        for decision, service in made:
+            self._decided[decision.permit] = decision, service
+        if made and [decision.permit for decision, _ in made] != [mine]:
             self._changed.notify_all()
 
 

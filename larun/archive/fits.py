@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -26,7 +25,10 @@ _FILLED = re.compile(rb"= '[^' ]+'")
 _END = b"END" + b" " * (CARD - 3)
 _SIZES = frozenset({"BITPIX", "NAXIS", "PCOUNT", "GCOUNT"})
 _ALL_ONES = 0xFFFFFFFF
-_WORD = 4
+
+WORD = 4
+"""Bytes of one word of a checksum (FITS Standard 4.0, section 4.4.2)."""
+
 _SWAPPED = sys.byteorder == "little"
 
 
@@ -250,8 +252,8 @@ def ones_complement_sum(data: bytes, start: int = 0, end: int | None = None, row
         Some of the words, of which the sum is known.
     """
     end = len(data) if end is None else end
-    words = np.frombuffer(data, np.uint32, (end - start) // _WORD, start)
-    first, last = (0, 0) if rows is None else ((rows.start - start) // _WORD, (rows.end - start) // _WORD)
+    words = np.frombuffer(data, np.uint32, (end - start) // WORD, start)
+    first, last = (0, 0) if rows is None else ((rows.start - start) // WORD, (rows.end - start) // WORD)
     total = int(_sum_around(words, first, last, _SWAPPED)) + (0 if rows is None else rows.total)
     while total > _ALL_ONES:
         total = (total & _ALL_ONES) + (total >> 32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from larun.archive.allowance import Verdict
@@ -29,6 +29,7 @@ _SEE_OTHER = {301, 302, 303}
 _MOST_REDIRECTS = 8
 _REFUSALS = frozenset({401, 403, 407})
 _ABSENT = frozenset({404, 410})
+_ALWAYS = {"User-Agent": USER_AGENT}
 
 PROXY_HINT = (
     "a proxy or a login page answers in place of the archive. Look at https_proxy and no_proxy, or open the URL in a "
@@ -36,8 +37,7 @@ PROXY_HINT = (
 )
 
 
-@dataclass(frozen=True)
-class _Request:
+class _Request(NamedTuple):
     method: str
     url: str
     headers: dict[str, str]
@@ -110,12 +110,11 @@ class Client:
         ArchiveOutage
             The service is given up, or the budget is gone.
         """
-        said = {"User-Agent": USER_AGENT} | (headers or {})
-        return self._request(_Request(method, url, said, None, accept))
+        return self._request(_Request(method, url, _ALWAYS | headers if headers else _ALWAYS, None, accept))
 
     def post(self, url: str, body: bytes, headers: dict[str, str] | None = None) -> Answer:
         """Post a form or document; raises as `get` does, and for a status of 404 too."""
-        said = {"User-Agent": USER_AGENT, "Content-Type": "application/x-www-form-urlencoded"} | (headers or {})
+        said = _ALWAYS | {"Content-Type": "application/x-www-form-urlencoded"} | (headers or {})
         return self._request(_Request("POST", url, said, body, frozenset()))
 
     def download(self, url: str, accept: frozenset[int] = _ABSENT) -> Answer:
@@ -223,7 +222,7 @@ class Client:
         """Look whether the service is back, with something that it delivered before or that it answers at least."""
         url, accept = (self._known_good, _ABSENT) if self._known_good else (self._sign_of_life, _REFUSALS)
         try:
-            _follow(wire, _Request("HEAD", url, {"User-Agent": USER_AGENT}, None, accept))
+            _follow(wire, _Request("HEAD", url, _ALWAYS, None, accept))
         except Failure as failure:
             line.failed(failure.reason, failure.retry_after_s)
             return failure
@@ -233,18 +232,16 @@ class Client:
 
 def _follow(wire: Wire, request: _Request) -> Answer:
     """Answer to a request after redirects."""
-    seen = set()
-    while True:
-        answer = _once(wire, request)
-        if answer.status not in _REDIRECTS:
-            return answer
+    seen: set[str] = set()
+    while (answer := _once(wire, request)).status in _REDIRECTS:
         seen.add(request.url)
         target = _redirected(request.url, answer)
         if target in seen or len(seen) > _MOST_REDIRECTS:
             raise Failure(f"{answer.url} redirects in a circle (redirect {len(seen)})")
-        request = replace(request, url=target)
+        request = request._replace(url=target)
         if answer.status in _SEE_OTHER and request.method == "POST":
-            request = replace(request, method="GET", body=None)
+            request = request._replace(method="GET", body=None)
+    return answer
 
 
 def _redirected(url: str, answer: Answer) -> str:

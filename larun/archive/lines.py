@@ -13,7 +13,7 @@ import socket
 import time
 from typing import Protocol
 
-from larun.archive.allowance import Verdict
+from larun.archive.allowance import Decision, Verdict
 from larun.archive.desk import LocalDesk, local_desk
 from larun.config import ArchiveSettings
 from larun.errors import ArchiveOutage
@@ -87,12 +87,11 @@ class LocalLine:
 
     def wait(self) -> None:
         """As in `Line`."""
-        self._verdict()
+        _unless_outage(*self._desk.wait(self._permit))
 
     def ask(self, fruitless_s: float | None = None) -> Verdict:
         """As in `Line`."""
-        self._desk.ask(self._permit, fruitless_s)
-        return self._verdict()
+        return _unless_outage(*self._desk.ask(self._permit, fruitless_s))
 
     def succeeded(self) -> None:
         """As in `Line`, told at once."""
@@ -106,11 +105,11 @@ class LocalLine:
         """As in `Line`."""
         self._desk.leave(self._permit)
 
-    def _verdict(self) -> Verdict:
-        decision, service = self._desk.decision(self._permit)
-        if decision.verdict is Verdict.OUTAGE:
-            raise outage(service, decision.reason)
-        return decision.verdict
+
+def _unless_outage(decision: Decision, service: str) -> Verdict:
+    if decision.verdict is Verdict.OUTAGE:
+        raise outage(service, decision.reason)
+    return decision.verdict
 
 
 class SharedLine:

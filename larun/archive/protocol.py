@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from larun.paths import Product
 from larun.plan import PlannedTarget, TargetList
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """A product as it arrived: its bytes, and the file or URL it came from."""
 
     data: bytes

@@ -111,9 +111,11 @@ class Channel:
         reader = io.BufferedReader(self._raw, _LONGEST_HEAD)
         try:
             came, taken = reader.peek(1), b""
-            if _END not in came:
+            size = came.find(_END) + len(_END)
+            if size < len(_END):
                 came = taken = _lines(reader)
-            head = _head(came)
+                size = len(taken)
+            head = _head(came[:size])
             if head is None or head.length > most_bytes:
                 return _left_to_urllib3(taken, reader)
             reader.read(head.size - len(taken))

@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from larun.archive.fits import CARD, Hdu, Header, Rows, separate
+from larun.archive.fits import CARD, WORD, Hdu, Header, Rows, separate
 from larun.archive.rows import LONG, NARROWED, SHORT, gather
 from larun.errors import ProductCorrupt
 
@@ -23,7 +23,6 @@ _PLAIN_FORMAT = re.compile(r"1?([DEKJIB])")
 _LAYOUT_CARDS = frozenset({b"TFIEL", b"TTYPE", b"TFORM", b"TSCAL", b"TZERO", b"TNULL", b"NAXIS", b"PCOUN"})
 _DTYPES = {"D": ">f8", "E": ">f4", "K": ">i8", "J": ">i4", "I": ">i2", "B": "u1"}
 
-_WORD = 4
 _NONE: frozenset[str] = frozenset()
 
 
@@ -86,9 +85,9 @@ class Table:
         holds what float32 cannot. All this may be damaged before `verify_checksums`.
         """
         row, n_rows, start = _row_of_words(self._layout, names, narrow), len(self), self.hdu.data_start
-        if row is None or not 0 < n_rows * row.length * _WORD <= self.hdu.data_size or start % _WORD:
+        if row is None or not 0 < n_rows * row.length * WORD <= self.hdu.data_size or start % WORD:
             return None
-        words = np.frombuffer(self.data, np.uint32, (len(self.data) - start) // _WORD, start)
+        words = np.frombuffer(self.data, np.uint32, (len(self.data) - start) // WORD, start)
         if not words.flags.aligned or sys.byteorder != "little":
             return None
         short = np.empty((len(names) - row.n_long, n_rows), np.uint32)
@@ -98,7 +97,7 @@ class Table:
             return None
         lines = {4: iter(short), 8: iter(long)}
         columns = {name: next(lines[kind.itemsize]).view(kind) for name, kind in row.dtypes.items()}
-        return columns, Rows(start, start + n_rows * row.length * _WORD, total)
+        return columns, Rows(start, start + n_rows * row.length * WORD, total)
 
 
 @dataclass(frozen=True)
@@ -133,15 +132,15 @@ def _row_of_words(layout: _Layout, names: tuple[str, ...], narrow: frozenset[str
     if row is None or not layout.names.keys() >= set(names):
         return None
     fields = {name: row.fields[name][:2] for name in names}
-    if row.itemsize % _WORD or any(at % _WORD or kind.itemsize not in (4, 8) for kind, at in fields.values()):
+    if row.itemsize % WORD or any(at % WORD or kind.itemsize not in (4, 8) for kind, at in fields.values()):
         return None
     dtypes = {name: kind.newbyteorder("=") for name, (kind, _) in fields.items()}
     narrowed = [name for name, dtype in dtypes.items() if name in narrow and dtype == np.float64]
     dtypes |= dict.fromkeys(narrowed, np.dtype(np.float32))
     kinds = [NARROWED if name in narrowed else LONG if t.itemsize == 8 else SHORT for name, t in dtypes.items()]
     return _Row(
-        row.itemsize // _WORD,
-        np.array([at // _WORD for _, at in fields.values()], np.int64),
+        row.itemsize // WORD,
+        np.array([at // WORD for _, at in fields.values()], np.int64),
         np.array(kinds, np.uint8),
         kinds.count(LONG),
         dtypes,

@@ -8,9 +8,9 @@ import ssl
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -35,8 +35,7 @@ _PIECE = 1 << 20
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a service answered.
 
     Parameters
@@ -239,13 +238,10 @@ class Wire:
         A host that is asked at another port or by another scheme, after a redirect, is connected to anew and not
         twice.
         """
-        scheme, _, rest = url.partition("://")
-        beginning = f"{scheme}://{rest.partition('/')[0]}"
-        if self._latest is not None and self._latest[0] == beginning:
-            return self._latest[1]
-        manager = self._manager_of(url)
-        self._latest = beginning, manager
-        return manager
+        if self._latest is None or not url.startswith(self._latest[0]):
+            scheme, _, rest = url.partition("://")
+            self._latest = f"{scheme}://{rest.partition('/')[0]}/", self._manager_of(url)
+        return self._latest[1]
 
     def _manager_of(self, url: str) -> urllib3.PoolManager:
         try:

@@ -95,42 +95,41 @@ def align(curve: LightCurve, plan: Plan) -> Aligned:
         time = time[inside]
         values = {name: column[inside] for name, column in values.items()}
     correction = np.empty(len(time), np.float32)
-    n_off, first_off = _differences(time, plan.grid.time[rows], correction)
+    grid_time, flux, quality = plan.grid.time[rows], values["flux"], values["quality"]
+    n_off, n_finite, n_good = _compare(time, grid_time, correction, flux, quality, plan.quality_mask)
     if n_off:
+        first_off = np.argmax(np.abs(correction) > np.float32(MAX_CORRECTION_D))
         raise ProductCorrupt(
             f"at {n_off} cadences its time differs from the sector's by more than {MAX_CORRECTION_D} d, "
             f"at cadence {plan.grid.cadence_no[rows][first_off]} by {correction[first_off]:.5f} d"
         )
     values["time_correction"] = correction
-    n_finite, n_good = _count_good(values["flux"], values["quality"], plan.quality_mask)
     if n_good < plan.min_good_cadences:
         raise ProductRejected(_too_few(n_finite, n_good, len(time), plan))
     return Aligned(curve.star, rows, values, n_good, len(curve) - len(time))
 
 
 @njit(cache=True, nogil=True)
-def _differences(time, grid_time, correction):
-    """Write (cadence,) times less the grid's; how many of them are too large, and the first of these.
+def _compare(time, grid_time, correction, flux, quality, mask):
+    """Write (cadence,) times less the grid's, and count.
 
-    One that is not known (NaN) is not too large.
+    Returns
+    -------
+    n_off : int
+        Differences that are too large. One that is not known (NaN) is not.
+    n_finite, n_good : int
+        Cadences with finite flux, and those of them without a quality bit of `mask`.
     """
     most = np.float32(MAX_CORRECTION_D)
-    n_off = 0
+    n_off = n_finite = n_good = 0
     for i in range(time.shape[0]):
         correction[i] = time[i] - grid_time[i]
         n_off += abs(correction[i]) > most
-    return n_off, np.argmax(np.abs(correction) > most) if n_off else -1
-
-
-@njit(cache=True, nogil=True)
-def _count_good(flux, quality, mask):
-    """Cadences with finite flux, and those of them without a bit of `mask`."""
-    n_finite = n_good = 0
     for i in range(flux.shape[0]):
         finite = np.isfinite(flux[i])
         n_finite += finite
         n_good += finite & ((quality[i] & mask) == 0)
-    return n_finite, n_good
+    return n_off, n_finite, n_good
 
 
 def _run(curve: LightCurve, plan: Plan) -> slice | None:

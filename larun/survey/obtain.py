@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import xxhash
 
@@ -75,8 +75,7 @@ class Obtained(Generic[Checked]):
     damaged: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(NamedTuple):
     """What one archive gave in the end; `error` is set where it does not serve."""
 
     obtained: Obtained
