@@ -210,6 +210,9 @@ def test_all_archives_out_leave_what_the_store_knows(root):
     assert agenda.unreachable == "mast: 403; cloud: MAST is down for maintenance"
     assert agenda.to_ingest == (product(3),)
     assert agenda.to_sweep == (product(5),)
+    again = replace(agenda, to_sweep_again=(product(9),))
+    assert again.tonight(9) == (product(5), product(9))
+    assert replace(again, unreachable="").tonight(9) == (product(5), product(3), product(9))
 
 
 def test_a_refusal_is_no_outage(root):
