@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 HELD_BYTES = 130e6
 """Light curves of all joined sectors that are in memory at once; the stars of a shard are joined in so many turns.
 
-A turn is 32 stars with thirteen 2-min sectors: two batches of `FEWEST`. Reading them and searching a batch takes another
-400 MB, and a worker holds 550 MB once the shard alone is searched; it is to stay below 1.2 GB.
+A turn is 32 stars with thirteen 2-min sectors: two batches of `FEWEST`. Reading them and searching a batch takes
+another 400 MB, and a worker holds 550 MB once the shard alone is searched; it is to stay below 1.2 GB.
 """
 
 BATCH_VALUES = 4_000_000
