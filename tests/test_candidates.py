@@ -77,7 +77,7 @@ def test_joined_sectors_need_a_higher_detection_score_and_have_no_single_transit
     table = detections(
         star(1, 0.9, detection=0.71, n_sectors=1),
         star(2, 0.8, detection=0.71, **joined),
-        star(3, 0.7, detection=0.75, **joined),
+        star(3, 0.7, detection=0.76, **joined),
         star(4, 0.6, n_sectors=1, **single),
         star(5, 0.5, **single, **joined),
     )

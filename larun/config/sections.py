@@ -192,7 +192,7 @@ class SweepSettings(Section):
         0.7, ge=0, le=1, description="candidates need this detection score; single transits have none"
     )
     min_joined_detection: float = Field(
-        0.74, ge=0, le=1, description="the same of joined sectors, whose many trial periods raise the score of noise"
+        0.75, ge=0, le=1, description="the same of joined sectors, whose many trial periods raise the score of noise"
     )
     min_planet_probability: float = Field(
         0.10, ge=0, le=1, description="candidates need this probability of a planetary transit"
