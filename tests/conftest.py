@@ -12,6 +12,24 @@ TOGETHER = ("flows", "network")
 """Folders whose tests run in one process: those of flows share a server and a cluster, those of the network a trained
 bundle. They take longest, and come first, so that no worker is left with them at the end."""
 
+FOREIGN = (
+    "archive/test_lightkurve_agreement.py",
+    "archive/test_unmodified_clients.py",
+    "flows",
+    "network/test_backends.py",
+    "network/test_contrast.py",
+    "network/test_heads.py",
+    "network/test_wavenet.py",
+    "report/test_plots.py",
+    "store/test_s3.py",
+    "store/test_s3_sweep.py",
+    "test_loopback.py",
+    "test_loopback_clients.py",
+    "test_notebook.py",
+)
+"""Tests in which nearly all that runs is code of others, or runs in other processes. They count for no coverage, whose
+tracing makes that code half as slow again; so the figure is a lower bound."""
+
 _workers = defaultdict(set)
 """Workers that ran tests of each group."""
 
@@ -59,17 +77,24 @@ def compile_once():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Put the folders of `TOGETHER` first.
-
-    Tests of flows count for no coverage: nearly all that runs in them is Prefect's and Dask's, which tracing makes half
-    as slow again, and what larun does in them runs in other processes. The figure is a lower bound.
-    """
-    for item in items:
-        if item.path.parent.name == "flows":
-            item.add_marker(pytest.mark.no_cover)
+    """Put the folders of `TOGETHER` first."""
     if hasattr(config, "workerinput"):
         place = {name: number for number, name in enumerate(TOGETHER)}
         items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """Measure no coverage of `FOREIGN` tests, nor while their fixtures are made."""
+    coverage = getattr(item.config.pluginmanager.get_plugin("_cov"), "cov_controller", None)
+    place = item.path.relative_to(Path(__file__).parent)
+    if coverage is None or not {place.as_posix(), place.parent.as_posix()} & set(FOREIGN):
+        return (yield)
+    coverage.pause()
+    try:
+        return (yield)
+    finally:
+        coverage.resume()
 
 
 def pytest_runtest_logreport(report):
