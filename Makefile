@@ -18,17 +18,23 @@ CREATE := uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 PIP    := uv pip install --quiet --python $(BIN)/python --compile-bytecode
 else
 CREATE := $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# Bytecode on all cores, which pip compiles on one; some packages ship templates that are no Python.
+BYTECODE := $(BIN)/python -m compileall -q -j 0 -x '/tests/' $(abspath $(VENV))/lib > /dev/null 2>&1 || true
 endif
 
 $(STAMP): pyproject.toml deployments/constraints.txt
 	$(CREATE)
 	$(PIP) --constraint deployments/constraints.txt --editable .
+	@$(BYTECODE)
 	@touch $@
 
-$(DEV): $(STAMP)
-	$(PIP) --constraint deployments/constraints.txt --group dev
-	@touch $@
+# All in one, so that what belongs together is resolved once.
+$(DEV): pyproject.toml deployments/constraints.txt
+	$(CREATE)
+	$(PIP) --constraint deployments/constraints.txt --editable . --group dev
+	@$(BYTECODE)
+	@touch $(STAMP) $@
 
 demo: install
 	$(BIN)/larun demo --root $(DEMO)
