@@ -22,7 +22,6 @@ _FIELD = re.compile(rf"({_NAME}):[ \t]*([^\r\n]*?)[ \t]*\r\n")
 _HEAD = re.compile(rf"HTTP/1\.1 ([2-5]\d\d)[ \r][^\n]*\n((?:{_NAME}:[^\r\n]*\r\n){{0,64}})\r\n", re.ASCII)
 _WITHOUT_BODY = (204, 304)
 _LONGEST_HEAD = 8192
-_MOST_LINES = 66
 _END = b"\r\n\r\n"
 _UNUSUAL = frozenset({"transfer-encoding", "content-encoding"})
 """Header fields of answers that are left to urllib3."""
@@ -74,7 +73,6 @@ class Channel:
         self._connection = connection
         self._socket = connection.sock
         self._socket.settimeout(silence_s)
-        self._raw = _Bare(self._socket)
         self._came = select.poll()
         self._came.register(self._socket, select.POLLIN)
 
@@ -107,34 +105,18 @@ class Channel:
             The connection broke, or nothing came for too long.
         """
         self._socket.sendall(request)
-        # One for each answer: what came beyond the end of the last one is none of this one.
-        reader = io.BufferedReader(self._raw, _LONGEST_HEAD)
         try:
-            came, taken = reader.peek(1), b""
-            size = came.find(_END) + len(_END)
-            if size < len(_END):
-                came = taken = _lines(reader)
-                size = len(taken)
-            head = _head(came[:size])
+            came = self._socket.recv(_LONGEST_HEAD)
+            while _END not in came and len(came) < _LONGEST_HEAD and (more := self._socket.recv(_LONGEST_HEAD)):
+                came += more
+            head = _head(came[: came.find(_END) + len(_END)])
             if head is None or head.length > most_bytes:
-                return _left_to_urllib3(taken, reader)
-            reader.read(head.size - len(taken))
-            data = _body(reader, head.length)
+                return _left_to_urllib3(_Replayed(came, self._socket))
+            # What came beyond the end of this answer is none of the next one.
+            data = _body(_Replayed(came[head.size :], self._socket), head.length)
         except http.client.HTTPException as error:
             raise wrong.ProtocolError(f"Connection broken: {error!r}", error) from error
-        reader.detach()
         return Plain(head.status, head.fields, data)
-
-
-class _Bare(io.RawIOBase):
-    """Bytes of a socket, read by nothing but its own method; what `socket.makefile` gives adds four functions to it."""
-
-    def __init__(self, connected: socket.socket):
-        self.readinto = connected.recv_into
-
-    def readable(self) -> bool:
-        """As every stream that is read."""
-        return True
 
 
 class _Head(NamedTuple):
@@ -144,16 +126,6 @@ class _Head(NamedTuple):
     length: int
     status: int
     fields: dict[str, str]
-
-
-def _lines(reader: io.BufferedReader) -> bytes:
-    """Lines to the end of a head that comes in pieces, or as many as a usual one has."""
-    lines = []
-    for _ in range(_MOST_LINES):
-        lines.append(reader.readline(_LONGEST_HEAD))
-        if lines[-1] in (b"\r\n", b""):
-            break
-    return b"".join(lines)
 
 
 def _head(came: bytes) -> _Head | None:
@@ -171,16 +143,17 @@ def _head(came: bytes) -> _Head | None:
     return _Head(found.end(), int(length), status, by_name)
 
 
-def _body(reader: io.BufferedReader, length: int) -> bytes:
-    data = reader.read(length)
+def _body(stream: _Replayed, length: int) -> bytes:
+    # Without a buffer, in which the last kilobytes would need another turn.
+    data = io.BufferedReader(stream, 1).read(length)
     if len(data) < length:
         raise http.client.IncompleteRead(data, length - len(data))
     return data
 
 
-def _left_to_urllib3(said: bytes, reader: io.BufferedReader) -> urllib3.BaseHTTPResponse:
-    """Answer of which some lines were read, from its beginning."""
-    answer = http.client.HTTPResponse(_Replayed(said, reader), method="GET")
+def _left_to_urllib3(stream: _Replayed) -> urllib3.BaseHTTPResponse:
+    """Answer from its beginning."""
+    answer = http.client.HTTPResponse(stream, method="GET")
     answer.begin()
     return urllib3.HTTPResponse(
         body=answer,
@@ -195,10 +168,13 @@ def _left_to_urllib3(said: bytes, reader: io.BufferedReader) -> urllib3.BaseHTTP
 
 
 class _Replayed(io.RawIOBase):
-    """In place of a socket: what was read of it, and then the rest."""
+    """Bytes of a socket, some of which were read already; by nothing but its own method.
 
-    def __init__(self, said: bytes, rest: io.BufferedReader):
-        self._said, self._rest = io.BytesIO(said), rest
+    What `socket.makefile` gives adds four functions to it.
+    """
+
+    def __init__(self, said: bytes, connected: socket.socket):
+        self._said, self._receive = io.BytesIO(said), connected.recv_into
 
     def makefile(self, mode: str) -> io.BufferedReader:
         """As of a socket."""
@@ -210,9 +186,4 @@ class _Replayed(io.RawIOBase):
 
     def readinto(self, place) -> int:
         """As of a socket."""
-        return self._said.readinto(place) or self._rest.readinto1(place)
-
-    def close(self) -> None:
-        """Let go of the socket."""
-        self._rest.close()
-        super().close()
+        return self._said.readinto(place) or self._receive(place)
