@@ -60,6 +60,7 @@ bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks.vetting --json
 	$(BIN)/python -m tests.benchmarks.triage --json
 	$(BIN)/python -m tests.benchmarks.network --json
+	$(BIN)/python -m tests.benchmarks.training --json
 	$(BIN)/python -m tests.benchmarks.sixclass --json
 	$(BIN)/python -m tests.benchmarks.storage --json
 	$(BIN)/python -m tests.benchmarks.ingest --json
