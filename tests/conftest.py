@@ -10,7 +10,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = ("flows", "network")
 """Folders whose tests run in one process: those of flows share a server and a cluster, those of the network a trained
-bundle. They take longest, and come first, so that no worker is left with them at the end."""
+bundle."""
+
+FIRST = (*TOGETHER, "test_notebook.py")
+"""Folders and files that take longest: no worker shall be left with them at the end."""
 
 FOREIGN = (
     "archive/test_lightkurve_agreement.py",
@@ -77,10 +80,10 @@ def compile_once():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Put the folders of `TOGETHER` first."""
+    """Put `FIRST` first."""
     if hasattr(config, "workerinput"):
-        place = {name: number for number, name in enumerate(TOGETHER)}
-        items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
+        place = {name: number for number, name in enumerate(FIRST)}
+        items.sort(key=lambda item: min(place.get(name, len(FIRST)) for name in item.path.parts[-2:]))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
