@@ -12,7 +12,7 @@ from larun.paths import Product
 from larun.plan import load_plan
 from larun.store.publish import published
 from larun.store.reading import products
-from larun.survey.earlier import find_earlier
+from larun.survey.earlier import find_earlier, is_earlier
 from larun.survey.sweep import records_digest
 
 
@@ -34,12 +34,10 @@ def is_published(root: Root, product: Product) -> bool:
     run = published(root)["sectors"].get(str(product), {}).get("run")
     if run is None:
         return False
-    swept = paths.run_settings(product, run)
-    folder, _, name = swept.rpartition("/")
-    if 0 < root.changed(product.records, ".json") < root.changed(folder, name):
+    if 0 < root.changed(product.records, ".json") < _began(root, product, run):
         return True
     try:
-        made_with = root.read_json(swept)["records_digest"]
+        made_with = root.read_json(paths.run_settings(product, run))["records_digest"]
     except NotInStore:
         return False
     return made_with == records_digest(root, load_plan(root, product))
@@ -57,9 +55,8 @@ def joined_others(root: Root, swept: Iterable[Product]) -> tuple[Product, ...]:
     held = {product: root.changed(product.records, ".json") for product in products(root)} if asked else {}
     found = []
     for product, summary in sorted(asked.items(), key=lambda item: item[0].sector, reverse=True):
-        folder, _, name = paths.run_settings(product, summary["run"]).rpartition("/")
-        began = root.changed(folder, name)
-        late = [p for p, changed in held.items() if _is_earlier(p, product) and changed >= began]
+        began = _began(root, product, summary["run"])
+        late = [p for p, changed in held.items() if is_earlier(p, product) and changed >= began]
         if any(is_ingested(root, p) for p in late):
             settings = SweepSettings(stitch=True, stitch_sectors=summary["stitch_sectors"])
             if find_earlier(root, load_plan(root, product), settings).digest != summary["earlier_digest"]:
@@ -67,6 +64,7 @@ def joined_others(root: Root, swept: Iterable[Product]) -> tuple[Product, ...]:
     return tuple(found)
 
 
-def _is_earlier(product: Product, swept: Product) -> bool:
-    same = (product.mission, product.simulated) == (swept.mission, swept.simulated)
-    return same and product.sector < swept.sector
+def _began(root: Root, product: Product, run: str) -> float:
+    """Time at which a sweep began, by the clock of the root as `Root.changed` gives it."""
+    folder, _, name = paths.run_settings(product, run).rpartition("/")
+    return root.changed(folder, name)

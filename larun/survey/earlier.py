@@ -76,6 +76,12 @@ class Earlier:
 NOTHING = Earlier((), {column.name: np.empty(0, object) for column in EARLIER_COLUMNS})
 
 
+def is_earlier(product: Product, swept: Product) -> bool:
+    """Whether light curves of a sector may be joined with those of the swept one: an earlier one of the same sky."""
+    same = (product.mission, product.simulated) == (swept.mission, swept.simulated)
+    return same and product.sector < swept.sector
+
+
 def find_earlier(root: Root, plan: Plan, settings: SweepSettings) -> Earlier:
     """Find the light curves that the store holds of a sector's stars in earlier sectors of the mission.
 
@@ -101,7 +107,7 @@ def find_earlier(root: Root, plan: Plan, settings: SweepSettings) -> Earlier:
     count = np.zeros(len(stars["id"]), np.int64)
     found: list[dict[str, np.ndarray]] = []
     sources = []
-    earlier = [p for p in products(root, own.mission) if p.sector < own.sector and p.simulated == own.simulated]
+    earlier = [product for product in products(root, own.mission) if is_earlier(product, own)]
     by_sector = itertools.groupby(sorted(earlier, key=lambda p: (-p.sector, *_preference(p, own))), lambda p: p.sector)
     for sector, kinds in by_sector:
         wanted = count < settings.stitch_sectors - 1
